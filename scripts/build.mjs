@@ -1,0 +1,37 @@
+// Builds everything: TypeScript to dist/, the register bundle, and the native addon where it can run.
+import { execFileSync } from 'node:child_process'
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+const root = join(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '..')
+const bin = (name) => join(root, 'node_modules', '.bin', name)
+const run = (command, args) => execFileSync(command, args, { cwd: root, stdio: 'inherit' })
+
+run(bin('tsc'), ['-p', '.'])
+
+const { build } = await import('esbuild')
+await build({
+  entryPoints: [join(root, 'dist/src/register.js')],
+  outfile: join(root, 'dist/register.cjs'),
+  bundle: true,
+  platform: 'node',
+  format: 'cjs',
+  target: 'node20',
+  sourcemap: true,
+  logLevel: 'warning',
+})
+// One file serves --import and --require, so that a process never holds two copies.
+writeFileSync(join(root, 'dist/register.mjs'), "import './register.cjs'\n")
+
+if (process.argv.includes('--no-native')) process.exit()
+if (process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch)) {
+  run('npx', ['--no', 'node-gyp', '--', 'rebuild', '-C', 'native', '--silent'])
+  const folder = join(root, 'prebuilds', `${process.platform}-${process.arch}`)
+  mkdirSync(folder, { recursive: true })
+  for (const name of ['shm.node']) {
+    const built = join(root, 'native/build/Release', name)
+    if (existsSync(built)) copyFileSync(built, join(folder, name))
+  }
+} else {
+  console.log(`sockswitch: no native code for ${process.platform}-${process.arch}; every connection stays on TCP/IP`)
+}

@@ -1,0 +1,57 @@
+import type { ServedSubnet, SocketAddress } from './address.ts'
+import type { Result, Status } from './errors.ts'
+import type { ProviderLimits } from './limits.ts'
+import type { SanSocket } from './socket.ts'
+import type { Upcalls } from './upcalls.ts'
+
+/** What the switch says when it starts a provider. */
+export interface StartupRequest {
+  /** The interface version the switch was built for; {@link SPI_VERSION}. */
+  readonly version: { readonly major: number; readonly minor: number }
+  readonly upcalls: Upcalls
+}
+
+/** What a provider answers. */
+export interface ProviderData {
+  readonly version: { readonly major: number; readonly minor: number }
+  /** One line for people: what carries the data. */
+  readonly description: string
+  readonly limits: ProviderLimits
+}
+
+/** What kind of socket is wanted. Always a stream over TCP semantics; raw and datagram sockets never get here. */
+export interface SocketRequest {
+  readonly family: SocketAddress['family']
+  /** From {@link SanSocket.duplicate}: materialise that socket here instead of making a new one. */
+  readonly duplicate?: Uint8Array
+}
+
+/**
+ * A SAN service provider: carries connections over something faster than TCP/IP.
+ *
+ * - PROVIDER-1 `startup` with another major version answers `WSAVERNOTSUPPORTED` and starts nothing.
+ * - PROVIDER-2 `startup` may be called again; each success needs its own `cleanup`, and only the last one cleans up.
+ * - PROVIDER-3 `cleanup` without `startup` answers `WSANOTINITIALISED`.
+ * - PROVIDER-4 The last `cleanup` closes every socket as {@link SanSocket.close} does.
+ * - PROVIDER-5 `socket` before `startup` or after the last `cleanup` answers `WSANOTINITIALISED`.
+ *
+ * @source SPI functions WSPStartupEx, WSPCleanup, WSPSocket, WSPIoctl(SIO_ADDRESS_LIST_QUERY); WSD §4.1
+ */
+export interface SanProvider {
+  /** Short, lower case, the same in every process: `shm`. */
+  readonly name: string
+  startup(request: StartupRequest): Result<ProviderData>
+  cleanup(): Status
+  /** The local networks it serves now. The switch asks at start-up and after every address change (WSD-ADDR-6, -7). */
+  addressList(): Result<readonly ServedSubnet[]>
+  /**
+   * Makes a SAN socket.
+   *
+   * - SOCKET-1 Calls `createSocketHandle` before it returns, and keeps the switch descriptor (WSD-COMP-2, -3).
+   * - SOCKET-2 Returns the provider's own descriptor, never the switch's.
+   *
+   * Fails with `WSANOTINITIALISED`, `WSAEAFNOSUPPORT`, `WSAEMFILE`, `WSAENOBUFS`; with `WSAEOPNOTSUPP` for a duplicate
+   * that the provider cannot take over.
+   */
+  socket(request: SocketRequest): Result<SanSocket>
+}

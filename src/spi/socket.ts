@@ -1,0 +1,209 @@
+import type { SocketAddress } from './address.ts'
+import type { Result, Status, WsaCode } from './errors.ts'
+import type { EventObject, NetworkEvents } from './events.ts'
+import type { ConnectionMemory, MemoryRegion, RegisteredMemory } from './memory.ts'
+import type { SocketOption } from './options.ts'
+import type { Overlapped } from './overlapped.ts'
+
+/** An incoming request, as the condition function sees it. */
+export interface ConnectionRequest {
+  /** The peer's address: the caller id. */
+  readonly remote: SocketAddress
+  /** The local address the peer asked for: the callee id. */
+  readonly local: SocketAddress
+  /** What the peer passed to `connect`; a copy, at most 256 bytes. */
+  readonly callerData: Uint8Array
+}
+
+/** What the condition function answers. */
+export type Verdict =
+  | { readonly decision: 'CF_ACCEPT'; readonly calleeData: Uint8Array }
+  /** `error` is what the peer's connect fails with: `WSAECONNREFUSED` unless said otherwise. */
+  | { readonly decision: 'CF_REJECT'; readonly error?: WsaCode }
+  /** The request stays first in the queue; the next `accept` asks again. */
+  | { readonly decision: 'CF_DEFER' }
+
+export type ConditionFunction = (request: ConnectionRequest) => Verdict
+
+/** An accepted connection. */
+export interface Accepted {
+  readonly socket: SanSocket
+  readonly remote: SocketAddress
+  readonly local: SocketAddress
+}
+
+/**
+ * A SAN socket: the companion of one application socket, or an accepted connection. This object is the provider's
+ * descriptor; the switch uses it in every down-call. After `close` every call answers `WSAENOTSOCK`.
+ *
+ * @source the SPI functions named at each method; requirements WSD-… in docs/requirements
+ */
+export interface SanSocket {
+  /**
+   * Gives the socket its local address: the very address and port of the TCP socket it accompanies.
+   *
+   * - BIND-1 A full address, or the wildcard of its family with a port.
+   * - BIND-2 An address the provider does not serve: `WSAEADDRNOTAVAIL`. Bound before: `WSAEINVAL`.
+   * - BIND-3 Never `WSAEADDRINUSE`: reuse is judged by the switch and TCP/IP.
+   *
+   * @source WSPBind; WSD-COMP-6 to -10
+   */
+  bind(address: SocketAddress): Status
+
+  /** `WSAENOPROTOOPT` for an option the provider does not know. @source WSPSetSockOpt */
+  setSockOpt(option: SocketOption, value: number): Status
+  /** @source WSPGetSockOpt */
+  getSockOpt(option: SocketOption): Result<number>
+
+  /**
+   * Starts to queue incoming requests.
+   *
+   * - LISTEN-1 Needs a bound socket: `WSAEINVAL` otherwise. A connected socket answers `WSAEISCONN`.
+   * - LISTEN-2 At most `backlog` requests wait; one more is refused at once, raises no event, and its connect fails with
+   *   `WSAECONNREFUSED`.
+   * - LISTEN-3 Called again it changes the backlog; the newest requests beyond it are refused.
+   *
+   * @param backlog 1 or more; {@link SOMAXCONN} lets the provider choose.
+   * @source WSPListen; WSD-LISTEN-5, -12 to -16
+   */
+  listen(backlog: number): Status
+
+  /**
+   * Makes the socket nonblocking and names the event to signal.
+   *
+   * - EVENT-1 Only `FD_ACCEPT` and `FD_CONNECT`; any other bit: `WSAEINVAL`. Mask 0 cancels.
+   * - EVENT-2 A request already queued is signalled at once (RACE-2).
+   *
+   * @source WSPEventSelect
+   */
+  eventSelect(event: EventObject | null, mask: number): Status
+
+  /**
+   * Reports and clears what happened, and resets `event`, in one step (RACE-3).
+   *
+   * @source WSPEnumNetworkEvents
+   */
+  enumNetworkEvents(event: EventObject | null): Result<NetworkEvents>
+
+  /**
+   * Takes the first queued request and asks `condition`.
+   *
+   * - ACCEPT-1 `condition` runs once, synchronously, before the peer hears anything (WSD-ACCEPT-8, -10).
+   * - ACCEPT-2 CF_ACCEPT: makes the accepting socket, calls `createSocketHandle` for it, tells the peer, returns it. The
+   *   socket has its regions at once.
+   * - ACCEPT-3 CF_REJECT: answers `WSAECONNREFUSED`, and the peer's connect fails with `error`.
+   * - ACCEPT-4 CF_DEFER: answers `WSATRY_AGAIN` and keeps the request.
+   * - ACCEPT-5 Nothing queued: `WSAEWOULDBLOCK`. Not listening: `WSAEINVAL`.
+   * - ACCEPT-6 A request its peer has withdrawn is skipped.
+   * - ACCEPT-7 Resets the event, then signals again if requests are left (RACE-4).
+   *
+   * @source WSPAccept
+   */
+  accept(condition: ConditionFunction): Result<Accepted>
+
+  /**
+   * Starts to connect; always nonblocking.
+   *
+   * - CONNECT-1 Returns `WSAEWOULDBLOCK` and signals `FD_CONNECT` later, or answers a final result at once (then without an
+   *   event, RACE-12).
+   * - CONNECT-2 `WSAECONNREFUSED`, `WSAECONNRESET` and `WSAEHOSTUNREACH` promise that TCP/IP would fail too. Where nobody
+   *   switched listens the answer is `WSAETIMEDOUT` (WSD-CONN-14, -15).
+   * - CONNECT-3 `close` before the result gives the attempt up for good: the peer's accept never yields it, or yields a
+   *   connection that is closed already.
+   *
+   * @param callerData At most 256 bytes for the peer's condition function; copied before the call returns.
+   * @source WSPConnect; WSD-CONN-3 to -8
+   */
+  connect(address: SocketAddress, callerData: Uint8Array): Status
+
+  /** What the accepting side answered, a copy; valid once `FD_CONNECT` reported 0. */
+  calleeData(): Uint8Array
+
+  /**
+   * Closes the socket, abruptly where it is connected: the graceful part was the session's.
+   *
+   * - CLOSE-1 Frees the memory of each pending operation, then completes it with `WSA_OPERATION_ABORTED` (WSD-CLOSE-4, -5).
+   * - CLOSE-2 Then calls `closeSocketHandle`: once, and last (WSD-CLOSE-6).
+   * - CLOSE-3 The peer's pending and later receives fail with `WSAECONNRESET`, after what was published before is readable.
+   * - CLOSE-4 A listening socket refuses the requests it has queued.
+   * - CLOSE-5 Nothing of a socket is freed before this call, whatever became of its peer (WSD-CLOSE-9).
+   *
+   * @source WSPCloseSocket
+   */
+  close(): Status
+
+  /**
+   * Hands the socket to another process; `WSAEOPNOTSUPP` when the provider cannot.
+   *
+   * @returns what that process passes as {@link SocketRequest.duplicate}.
+   * @source WSPDuplicateSocket
+   */
+  duplicate(processId: number): Result<Uint8Array>
+
+  /**
+   * The socket's two regions. `WSAENOTCONN` before it is connected.
+   *
+   * - MEM-1 Bytes I write and `rdmaWrite` appear in the peer's receive region, in the order of the calls.
+   * - MEM-2 The regions stay readable after the peer is gone, until `close`.
+   */
+  memory(): Result<ConnectionMemory>
+
+  /**
+   * Registers a further region for sending. The switch tells the peer its descriptor over the first one.
+   *
+   * - MEM-3 Fails with `WSAENOBUFS` when a limit is reached or memory is short; the connection goes on with what it has.
+   *
+   * @param bytes A power of two, at most {@link ProviderLimits.maxMemoryBytes}.
+   * @source WSPRegisterMemory
+   */
+  registerMemory(bytes: number): Result<RegisteredMemory>
+  /** Gives a further region back; the caller promises that the peer no longer reads it. @source WSPDeregisterMemory */
+  deregisterMemory(memory: RegisteredMemory): Status
+  /**
+   * The peer's further region with this descriptor, read-only.
+   *
+   * - MEM-4 `descriptor` and `bytes` are the peer's words: anything that is not wholly a registered region of this peer
+   *   answers `WSAEFAULT`.
+   */
+  peerMemory(descriptor: number, bytes: number): Result<MemoryRegion>
+
+  /**
+   * Makes `[offset, offset + length)` of a region of mine appear at the peer.
+   *
+   * - RDMA-1 0 when done at once; `WSA_IO_PENDING` when `overlapped` will complete.
+   * - RDMA-2 Writes appear in the order of the calls.
+   * - RDMA-3 `WSAENOTCONN` before the connection, `WSAECONNRESET` after the peer is gone.
+   *
+   * @source WSPRdmaWrite
+   */
+  rdmaWrite(memory: RegisteredMemory, offset: number, length: number, overlapped: Overlapped | null): Status
+
+  /**
+   * Tells the peer once, after everything written before is visible there: completes its posted {@link receive}.
+   *
+   * - SIGNAL-1 A signal before the peer has posted is kept; several may become one; none is lost.
+   */
+  signal(): Status
+
+  /**
+   * Posts the receive that the peer's next signal completes.
+   *
+   * - RECV-1 Answers `WSA_IO_PENDING`; exactly one completion follows: 0 on a signal, `WSAECONNRESET` once the peer is gone,
+   *   `WSA_OPERATION_ABORTED` on `close` here.
+   * - RECV-2 Never completes from inside the call.
+   * - RECV-3 One may be posted at a time: `WSAEALREADY` otherwise. When the peer is gone and was reported:
+   *   `WSAECONNRESET`, and no completion.
+   * - RECV-4 A silent one makes no upcall; poll it with {@link getOverlappedResult}.
+   *
+   * @source WSPRecv
+   */
+  receive(overlapped: Overlapped): Status
+
+  /**
+   * The result of `overlapped`: its status, or `WSA_IO_INCOMPLETE` while it is pending. Looks for progress itself, so that
+   * polling alone is enough (WSD-CPL-8, -9).
+   *
+   * @source WSPGetOverlappedResult
+   */
+  getOverlappedResult(overlapped: Overlapped): Result<number>
+}
