@@ -11,13 +11,15 @@ run(bin('tsc'), ['-p', '.'])
 
 const { build } = await import('esbuild')
 await build({
-  entryPoints: [join(root, 'dist/src/register.js')],
+  entryPoints: [join(root, 'src/register.ts')],
   outfile: join(root, 'dist/register.cjs'),
   bundle: true,
   platform: 'node',
   format: 'cjs',
   target: 'node20',
   sourcemap: true,
+  define: { 'import.meta.url': '__importMetaUrl' },
+  banner: { js: "const __importMetaUrl = require('node:url').pathToFileURL(__filename).href;" },
   logLevel: 'warning',
 })
 // One file serves --import and --require, so that a process never holds two copies.
@@ -25,7 +27,14 @@ writeFileSync(join(root, 'dist/register.mjs'), "import './register.cjs'\n")
 
 if (process.argv.includes('--no-native')) process.exit()
 if (process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch)) {
-  run('npx', ['--no', 'node-gyp', '--', 'rebuild', '-C', 'native', '--silent'])
+  // npm says where its own node-gyp is; without npm around, look where npm usually stands.
+  const gyp =
+    process.env['npm_config_node_gyp'] ??
+    join(process.execPath, '../../lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js')
+  // Node usually comes with its headers; then nothing is downloaded.
+  const home = join(process.execPath, '../..')
+  const headers = existsSync(join(home, 'include/node/node_api.h')) ? [`--nodedir=${home}`] : []
+  run(process.execPath, [gyp, 'rebuild', '-C', 'native', '--silent', ...headers])
   const folder = join(root, 'prebuilds', `${process.platform}-${process.arch}`)
   mkdirSync(folder, { recursive: true })
   for (const name of ['shm.node']) {

@@ -21,7 +21,7 @@ export interface RegisteredMemory extends MemoryRegion {
 /**
  * The two contiguous regions of a connected socket (WSD-MEM-6), as *reflective memory*: what I write into my send region
  * appears, in order, in the peer's receive region. Writing into the receive region is a fault of the process: it may be
- * mapped read-only. Both hold zeroes when the connection is made.
+ * mapped read-only. The first 256 bytes of each are zero when the connection is made; the rest is undefined.
  */
 export interface ConnectionMemory {
   readonly send: RegisteredMemory

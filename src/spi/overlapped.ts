@@ -14,8 +14,12 @@ export class Overlapped {
   /** Bytes moved, valid once `status` is no longer pending; 0 for an aborted operation. Set by the provider. */
   bytes = 0
 
-  constructor(options: { silent?: boolean } = {}) {
+  /** For the switch: what to do with the announced completion. */
+  readonly completed: ((status: Status, bytes: number) => void) | undefined
+
+  constructor(options: { silent?: boolean; completed?: (status: Status, bytes: number) => void } = {}) {
     this.silent = options.silent ?? false
+    this.completed = options.completed
   }
 
   get pending(): boolean {

@@ -1,0 +1,225 @@
+#include "poller.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+namespace sockswitch {
+
+namespace {
+
+constexpr size_t kStatusBytes = 4096;
+// Bounds on one loop turn, so that timers and other descriptors get theirs.
+constexpr int kMaxEventsPerTurn = 256;
+constexpr uint64_t kMaxTurnNs = 200'000;
+constexpr int kMaxRoundsPerTurn = 32;
+// Looks between two readings of the clock.
+constexpr int kLooksPerClock = 16;
+// The peer may need this very CPU: after this long, let it have it now and then.
+constexpr uint64_t kPatienceNs = 4'000;
+// Away for this long: something else wants the CPU, and spinning only takes it away.
+constexpr uint64_t kCrowdedNs = 30'000;
+// After failures, at most this many waits pass before it tries to spin again.
+constexpr uint32_t kMaxBackoff = 1024;
+// A sleep that ended soon may have been worth a spin: it counts as this many waits.
+constexpr uint32_t kQuickWakeCredit = 8;
+
+void Relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory");
+#endif
+}
+
+}  // namespace
+
+Poller::Poller(uv_loop_t* loop, Drain drain, void* context) : loop_(loop), drain_(drain), context_(context) {}
+
+int Poller::Start() {
+  doorbell_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (doorbell_ < 0) return -errno;
+  status_fd_ = CreateMemory(kStatusBytes, &status_);
+  if (status_fd_ < 0) {
+    close(doorbell_);
+    return status_fd_;
+  }
+  words_ = static_cast<SharedWord*>(status_.data);
+
+  prepare_.data = check_.data = idle_.data = poll_.data = this;
+  int error = uv_poll_init(loop_, &poll_, doorbell_);
+  if (error != 0) return error;
+  uv_prepare_init(loop_, &prepare_);
+  uv_check_init(loop_, &check_);
+  uv_idle_init(loop_, &idle_);
+  open_handles_ = 4;
+  uv_poll_start(&poll_, UV_READABLE, [](uv_poll_t* handle, int, int) { static_cast<Poller*>(handle->data)->OnDoorbell(); });
+  uv_prepare_start(&prepare_, [](uv_prepare_t* handle) { static_cast<Poller*>(handle->data)->OnPrepare(); });
+  uv_check_start(&check_, [](uv_check_t* handle) { static_cast<Poller*>(handle->data)->OnCheck(); });
+  for (uv_handle_t* handle : {reinterpret_cast<uv_handle_t*>(&poll_), reinterpret_cast<uv_handle_t*>(&prepare_),
+                              reinterpret_cast<uv_handle_t*>(&check_), reinterpret_cast<uv_handle_t*>(&idle_)}) {
+    uv_unref(handle);
+  }
+  return 0;
+}
+
+void Poller::Close(void (*done)(void*)) {
+  done_ = done;
+  auto closed = [](uv_handle_t* handle) {
+    auto* poller = static_cast<Poller*>(handle->data);
+    if (--poller->open_handles_ != 0) return;
+    close(poller->doorbell_);
+    if (poller->status_fd_ >= 0) close(poller->status_fd_);
+    Unmap(poller->status_);
+    poller->done_(poller->context_);
+  };
+  uv_close(reinterpret_cast<uv_handle_t*>(&poll_), closed);
+  uv_close(reinterpret_cast<uv_handle_t*>(&prepare_), closed);
+  uv_close(reinterpret_cast<uv_handle_t*>(&check_), closed);
+  uv_close(reinterpret_cast<uv_handle_t*>(&idle_), closed);
+}
+
+void Poller::Watch(size_t slot, const SharedWord* produced, const SharedWord* consumed) {
+  if (slot >= links_.size()) links_.resize(slot + 1);
+  links_[slot] = {produced, consumed};
+}
+
+void Poller::Unwatch(size_t slot) {
+  if (slot >= links_.size()) return;
+  links_[slot] = {};
+  while (!links_.empty() && links_.back().produced == nullptr) links_.pop_back();
+}
+
+void Poller::KeepAlive(bool on) {
+  auto* handle = reinterpret_cast<uv_handle_t*>(&poll_);
+  on ? uv_ref(handle) : uv_unref(handle);
+}
+
+bool Poller::Ready() const {
+  if (local_) return true;
+  for (const Link& link : links_) {
+    if (link.produced != nullptr &&
+        link.produced->load(std::memory_order_acquire) != link.consumed->load(std::memory_order_relaxed)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void Poller::RunReady() {
+  uint64_t end = uv_hrtime() + kMaxTurnNs;
+  stats_.turns++;
+  for (int events = 0; events < kMaxEventsPerTurn && Ready(); events++) {
+    local_ = false;
+    // The callback may itself ask for another turn; both ways of saying so count.
+    if (drain_(context_)) local_ = true;
+    if ((events & 7) == 7 && uv_hrtime() > end) return;
+  }
+}
+
+bool Poller::MaySpin() {
+  if (max_spin_ns_ == 0) return false;
+  if (skip_ == 0) return true;
+  skip_--;
+  return false;
+}
+
+// True when there is work. A failure makes the next spins rarer, a success more frequent.
+bool Poller::Spin() {
+  stats_.spins++;
+  uint64_t start = uv_hrtime();
+  uint64_t now = start;
+  bool crowded = false;
+  while (now - start < max_spin_ns_ && !crowded) {
+    for (int i = 0; i < kLooksPerClock; i++) {
+      if (Ready()) {
+        stats_.hits++;
+        backoff_ /= 2;
+        return true;
+      }
+      Relax();
+    }
+    now = uv_hrtime();
+    if (now - start > kPatienceNs) {
+      sched_yield();
+      uint64_t back = uv_hrtime();
+      crowded = back - now > kCrowdedNs;
+      now = back;
+    }
+  }
+  if (Ready()) return true;
+  backoff_ = crowded ? kMaxBackoff : std::min(backoff_ * 2 + 1, kMaxBackoff);
+  skip_ = backoff_;
+  return false;
+}
+
+void Poller::OnPrepare() {
+  KeepTurning(false);
+  if (Ready()) RunReady();
+  uint64_t turn_end = 0;
+  for (int round = 0; round < kMaxRoundsPerTurn; round++) {
+    // Zero means that the loop has other work, or that descriptors are being added: then it must not spin.
+    if (Ready() || uv_backend_timeout(loop_) == 0 || !MaySpin()) break;
+    uint64_t now = uv_hrtime();
+    if (turn_end == 0) turn_end = now + kMaxTurnNs;
+    if (now > turn_end || !Spin()) break;
+    RunReady();
+  }
+  if (Ready()) {
+    KeepTurning(true);
+  } else {
+    Arm();
+  }
+}
+
+// From here on a writer rings; whatever it wrote before it could see the flag is found by looking once more.
+void Poller::Arm() {
+  waiting_since_ns_ = uv_hrtime();
+  words_[kStatusEpoch].fetch_add(1, std::memory_order_relaxed);
+  words_[kStatusSleeping].store(1, std::memory_order_seq_cst);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  armed_ = true;
+  if (Ready()) {
+    Disarm();
+    KeepTurning(true);
+  } else {
+    stats_.sleeps++;
+  }
+}
+
+void Poller::Disarm() {
+  if (!armed_) return;
+  words_[kStatusSleeping].store(0, std::memory_order_relaxed);
+  armed_ = false;
+}
+
+void Poller::OnCheck() {
+  bool slept = armed_;
+  Disarm();
+  if (!Ready()) return;
+  // Waking takes about as long as the longest spin, on either side.
+  if (slept && skip_ > 0 && uv_hrtime() - waiting_since_ns_ <= 3 * max_spin_ns_) {
+    skip_ -= std::min(skip_, kQuickWakeCredit);
+  }
+  RunReady();
+}
+
+void Poller::OnDoorbell() {
+  uint64_t rings;
+  if (read(doorbell_, &rings, sizeof rings) == static_cast<ssize_t>(sizeof rings)) stats_.wakes += rings;
+}
+
+// An idle handle makes the loop poll without waiting and come round again.
+void Poller::KeepTurning(bool on) {
+  if (on == turning_) return;
+  turning_ = on;
+  if (on) {
+    uv_idle_start(&idle_, [](uv_idle_t*) {});
+  } else {
+    uv_idle_stop(&idle_);
+  }
+}
+
+}  // namespace sockswitch

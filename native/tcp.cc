@@ -1,0 +1,134 @@
+#include "tcp.h"
+
+#include <arpa/inet.h>
+#include <cerrno>
+#include <cstring>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace sockswitch {
+
+namespace {
+
+union Endpoint {
+  sockaddr base;
+  sockaddr_in v4;
+  sockaddr_in6 v6;
+};
+
+bool Parse(const std::string& address, uint16_t port, Endpoint* endpoint, socklen_t* length) {
+  *endpoint = {};
+  if (inet_pton(AF_INET, address.c_str(), &endpoint->v4.sin_addr) == 1) {
+    endpoint->v4.sin_family = AF_INET;
+    endpoint->v4.sin_port = htons(port);
+    *length = sizeof endpoint->v4;
+    return true;
+  }
+  if (inet_pton(AF_INET6, address.c_str(), &endpoint->v6.sin6_addr) == 1) {
+    endpoint->v6.sin6_family = AF_INET6;
+    endpoint->v6.sin6_port = htons(port);
+    *length = sizeof endpoint->v6;
+    return true;
+  }
+  return false;
+}
+
+bool Format(const Endpoint& endpoint, std::string* address, uint16_t* port) {
+  char text[INET6_ADDRSTRLEN];
+  bool v4 = endpoint.base.sa_family == AF_INET;
+  const void* source = v4 ? static_cast<const void*>(&endpoint.v4.sin_addr) : &endpoint.v6.sin6_addr;
+  if (inet_ntop(endpoint.base.sa_family, source, text, sizeof text) == nullptr) return false;
+  *address = text;
+  *port = ntohs(v4 ? endpoint.v4.sin_port : endpoint.v6.sin6_port);
+  return true;
+}
+
+// One question to the kernel, answered the way it would look up the listener for an incoming SYN.
+int64_t AskSockDiag(const Endpoint& endpoint) {
+  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+  if (fd < 0) return -errno;
+  struct {
+    nlmsghdr header;
+    inet_diag_req_v2 body;
+  } request = {};
+  request.header.nlmsg_len = sizeof request;
+  request.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+  request.header.nlmsg_flags = NLM_F_REQUEST;
+  request.body.sdiag_family = endpoint.base.sa_family;
+  request.body.sdiag_protocol = IPPROTO_TCP;
+  request.body.idiag_states = 1U << 10;  // TCP_LISTEN
+  request.body.id.idiag_cookie[0] = INET_DIAG_NOCOOKIE;
+  request.body.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+  if (endpoint.base.sa_family == AF_INET) {
+    request.body.id.idiag_sport = endpoint.v4.sin_port;
+    memcpy(request.body.id.idiag_src, &endpoint.v4.sin_addr, sizeof endpoint.v4.sin_addr);
+  } else {
+    request.body.id.idiag_sport = endpoint.v6.sin6_port;
+    memcpy(request.body.id.idiag_src, &endpoint.v6.sin6_addr, sizeof endpoint.v6.sin6_addr);
+  }
+  int64_t owner = -EIO;
+  if (send(fd, &request, sizeof request, 0) < 0) {
+    owner = -errno;
+  } else {
+    alignas(nlmsghdr) char answer[4096];
+    ssize_t received = recv(fd, answer, sizeof answer, 0);
+    auto* header = reinterpret_cast<nlmsghdr*>(answer);
+    if (received < 0) {
+      owner = -errno;
+    } else if (NLMSG_OK(header, static_cast<size_t>(received))) {
+      if (header->nlmsg_type == NLMSG_ERROR) {
+        owner = static_cast<nlmsgerr*>(NLMSG_DATA(header))->error;
+        if (owner >= 0) owner = -EIO;
+      } else if (header->nlmsg_type == SOCK_DIAG_BY_FAMILY) {
+        auto* found = static_cast<inet_diag_msg*>(NLMSG_DATA(header));
+        owner = found->idiag_state == 10 ? static_cast<int64_t>(found->idiag_uid) : -ENOENT;
+      }
+    }
+  }
+  close(fd);
+  return owner;
+}
+
+}  // namespace
+
+int64_t TcpListenerOwner(const std::string& address, uint16_t port) {
+  Endpoint endpoint;
+  socklen_t length;
+  if (!Parse(address, port, &endpoint, &length)) return -EINVAL;
+  return AskSockDiag(endpoint);
+}
+
+int ReserveTcpPort(const std::string& address, uint16_t port, std::string* local_address, uint16_t* local_port) {
+  Endpoint destination;
+  socklen_t length;
+  if (!Parse(address, port, &destination, &length)) return -EINVAL;
+  Endpoint local = destination;
+  // A destination of this host is reached from that very address; the kernel would choose the same source.
+  if (destination.base.sa_family == AF_INET) {
+    local.v4.sin_port = 0;
+    if ((ntohl(destination.v4.sin_addr.s_addr) >> 24) == 127) local.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  } else {
+    local.v6.sin6_port = 0;
+  }
+  int fd = socket(destination.base.sa_family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+  if (fd < 0) return -errno;
+  Endpoint bound = {};
+  socklen_t bound_length = sizeof bound;
+  if (bind(fd, &local.base, length) != 0 || getsockname(fd, &bound.base, &bound_length) != 0 ||
+      !Format(bound, local_address, local_port)) {
+    int error = errno;
+    close(fd);
+    return -error;
+  }
+  return fd;
+}
+
+int SocketPair(int descriptors[2]) {
+  return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, descriptors) == 0 ? 0 : -errno;
+}
+
+}  // namespace sockswitch

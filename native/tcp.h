@@ -1,0 +1,20 @@
+// What the switch asks of the host's TCP/IP that JavaScript cannot: who listens, and a port kept without connecting.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <sys/types.h>
+
+namespace sockswitch {
+
+// The user that owns the TCP listener a connect to `address`:`port` would reach. -ENOENT when there is none, another
+// -errno when it cannot be known.
+int64_t TcpListenerOwner(const std::string& address, uint16_t port);
+
+// Binds a TCP socket on the local address from which a connect to `address` would leave, to a port of the system's
+// choice. Returns the descriptor or -errno, and the local address in `local_address` and `local_port`.
+int ReserveTcpPort(const std::string& address, uint16_t port, std::string* local_address, uint16_t* local_port);
+
+// Two connected AF_UNIX stream sockets.
+int SocketPair(int descriptors[2]);
+
+}  // namespace sockswitch

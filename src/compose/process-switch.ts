@@ -1,0 +1,106 @@
+import { appendFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { NetFace } from '../faces/net/face.ts'
+import { loadShm } from '../native/load.ts'
+import { shm } from '../providers/shm/index.ts'
+import type { ShmProvider } from '../providers/shm/index.ts'
+import { createSwitch } from '../switch/switch.ts'
+import type { Switch } from '../switch/switch.ts'
+import { PROFILES, readConfig } from './config.ts'
+import type { Config } from './config.ts'
+import { openControl } from './control.ts'
+import { report } from './report.ts'
+
+/** The switch of this event loop, with everything put together. */
+export interface ProcessSwitch {
+  readonly switch: Switch
+  readonly face: NetFace
+  readonly shm: ShmProvider
+  readonly config: Config
+  /** Puts the face under `node:net`, once. `everything`: all sockets of the process, not only claimed ones. */
+  install(everything: boolean): void
+  /** Makes a socket or server this switch's business where not everything is. */
+  claim(owner: object): void
+}
+
+/** Only one copy of sockswitch may sit under `node:net`, however often and in whatever format it was loaded. */
+const KEY = Symbol.for('sockswitch.process.1')
+
+type Holder = Record<symbol, ProcessSwitch | { readonly unavailable: string } | undefined>
+
+/** The process's switch, made at first use; or why there is none and everything stays on TCP/IP. */
+export function processSwitch(): ProcessSwitch | { readonly unavailable: string } {
+  const holder = globalThis as unknown as Holder
+  return (holder[KEY] ??= compose())
+}
+
+function compose(): ProcessSwitch | { readonly unavailable: string } {
+  const config = readConfig(process.env)
+  if (!config.on) return { unavailable: 'SOCKSWITCH=off' }
+  const loaded = loadShm()
+  if ('reason' in loaded) return { unavailable: loaded.reason }
+  const { native } = loaded
+  // With one usable CPU the peer cannot run while we spin.
+  const spinMicroseconds = availableParallelism() > 1 ? PROFILES[config.profile].spinMicroseconds : 0
+  const provider = shm({ native, spinMicroseconds })
+  const theSwitch = createSwitch({ san: [provider], schedule: provider.schedule })
+  const claimed = new WeakSet()
+  let everything = false
+  let face: NetFace
+  try {
+    face = new NetFace(
+      {
+        switch: theSwitch,
+        host: native,
+        schedule: provider.schedule,
+        keepAlive: (on) => {
+          provider.keepAlive(on)
+        },
+      },
+      (owner) => everything || (owner !== undefined && claimed.has(owner)),
+    )
+  } catch (error) {
+    return { unavailable: error instanceof Error ? error.message : String(error) }
+  }
+  let installed = false
+  const whole: ProcessSwitch = {
+    switch: theSwitch,
+    face,
+    shm: provider,
+    config,
+    install(all) {
+      everything ||= all
+      if (installed) return
+      installed = true
+      face.install()
+      openControl(native, () => report(whole))
+      process.on('exit', () => {
+        goodbye(whole)
+      })
+    },
+    claim(owner) {
+      claimed.add(owner)
+    },
+  }
+  return whole
+}
+
+// What was written is in the peers' hands already; an orderly exit adds the end of each stream.
+function goodbye(whole: ProcessSwitch): void {
+  whole.face.farewell()
+  if (whole.config.statsFile === undefined) return
+  const { stats } = whole.switch
+  const line = {
+    pid: process.pid,
+    argv1: process.argv[1],
+    san: { connect: stats.connects, accept: stats.accepts },
+    tcpip: stats.reasons,
+  }
+  appendFileSync(whole.config.statsFile, `${JSON.stringify(line)}\n`)
+}
+
+/** Says once, on stderr, that everything stays on TCP/IP; silent where the user asked for it. */
+export function warnUnavailable(unavailable: string): void {
+  if (unavailable === 'SOCKSWITCH=off') return
+  process.stderr.write(`sockswitch: every connection stays on TCP/IP: ${unavailable}\n`)
+}

@@ -1,0 +1,137 @@
+import type { SocketAddress } from '../spi/index.ts'
+import type { TcpHandle } from '../faces/net/internals.ts'
+import type { ProcessSwitch } from './process-switch.ts'
+
+/** What `sockswitch ls` shows of one process; JSON as it is. */
+export interface ProcessReport {
+  readonly pid: number
+  readonly command: string
+  readonly node: string
+  readonly profile: string
+  readonly providers: readonly { readonly name: string; readonly description?: string; readonly error?: number }[]
+  readonly listeners: readonly ListenerRow[]
+  readonly connections: readonly ConnectionRow[]
+  readonly counters: Counters
+}
+
+export interface ListenerRow {
+  readonly local: SocketAddress
+  /** `tcpip` always; the SAN providers beside it. */
+  readonly providers: readonly string[]
+  /** Why no SAN provider listens beside TCP/IP. */
+  readonly reason?: string
+}
+
+export interface ConnectionRow {
+  readonly direction: 'in' | 'out'
+  readonly local: SocketAddress | undefined
+  readonly remote: SocketAddress | undefined
+  readonly state: string
+  /** `tcpip`, or the SAN provider that carries it. */
+  readonly provider: string
+  /** Why TCP/IP carries it. */
+  readonly reason?: string
+  readonly bytesRead: number
+  readonly bytesWritten: number
+}
+
+export interface Counters {
+  readonly connects: number
+  readonly accepts: number
+  readonly refusals: number
+  readonly stayed: Readonly<Record<string, number>>
+  readonly links: number
+  readonly sharedBytes: number
+  readonly wakes: number
+  readonly sleeps: number
+  readonly spins: number
+  readonly spinHits: number
+}
+
+/** The most TCP/IP connections listed one by one; the counters always count all. */
+const MAX_TCP_ROWS = 1000
+
+export function report(whole: ProcessSwitch): ProcessReport {
+  const { stats } = whole.switch
+  const shm = whole.shm.stats
+  return {
+    pid: process.pid,
+    command: process.argv.slice(1).join(' ') || process.title,
+    node: process.version,
+    profile: whole.config.profile,
+    providers: whole.switch.reports,
+    listeners: whole.face.listeners().map(({ local, providers, reason }) => ({
+      local,
+      providers: ['tcpip', ...providers],
+      ...(reason !== undefined && { reason }),
+    })),
+    connections: [...sanRows(whole), ...tcpRows(whole)],
+    counters: {
+      connects: stats.connects,
+      accepts: stats.accepts,
+      refusals: stats.refusals,
+      stayed: stats.reasons,
+      links: shm.links,
+      sharedBytes: shm.bytes,
+      wakes: shm.poller?.wakes ?? 0,
+      sleeps: shm.poller?.sleeps ?? 0,
+      spins: shm.poller?.spins ?? 0,
+      spinHits: shm.poller?.hits ?? 0,
+    },
+  }
+}
+
+function sanRows(whole: ProcessSwitch): ConnectionRow[] {
+  return [...whole.face.connections].map(({ parts, session }) => ({
+    direction: parts.direction,
+    local: parts.local,
+    remote: parts.remote,
+    state: session.state,
+    provider: parts.provider,
+    bytesRead: session.bytesRead,
+    bytesWritten: session.bytesWritten,
+  }))
+}
+
+interface ActiveSocket {
+  readonly _handle?: (TcpHandle & { readonly fd: number }) | null
+  readonly localAddress?: string
+  readonly localFamily?: string
+  readonly localPort?: number
+  readonly remoteAddress?: string
+  readonly remoteFamily?: string
+  readonly remotePort?: number
+  readonly connecting?: boolean
+  readonly server?: object | null
+  readonly bytesRead?: number
+  readonly bytesWritten?: number
+}
+
+// Node knows its open sockets already; asking at this moment spares every TCP/IP connection the bookkeeping.
+function tcpRows(whole: ProcessSwitch): ConnectionRow[] {
+  const active = (process as unknown as { _getActiveHandles(): ActiveSocket[] })._getActiveHandles()
+  const rows: ConnectionRow[] = []
+  for (const socket of active) {
+    const handle = socket._handle
+    if (!handle || socket.remoteAddress === undefined || socket.remotePort === undefined) continue
+    const direction = socket.server ? 'in' : 'out'
+    const reason = whole.face.reasonOf(handle) ?? (direction === 'in' ? 'peer-not-switched' : undefined)
+    rows.push({
+      direction,
+      local: address(socket.localFamily, socket.localAddress, socket.localPort),
+      remote: address(socket.remoteFamily, socket.remoteAddress, socket.remotePort),
+      state: socket.connecting === true ? 'connecting' : 'open',
+      provider: 'tcpip',
+      ...(reason !== undefined && { reason }),
+      bytesRead: socket.bytesRead ?? 0,
+      bytesWritten: socket.bytesWritten ?? 0,
+    })
+    if (rows.length >= MAX_TCP_ROWS) break
+  }
+  return rows
+}
+
+function address(family?: string, text?: string, port?: number): SocketAddress | undefined {
+  if (text === undefined || port === undefined) return undefined
+  return { family: family === 'IPv6' ? 'IPv6' : 'IPv4', address: text, port }
+}

@@ -1,0 +1,366 @@
+import type { Cluster } from 'node:cluster'
+import { createRequire } from 'node:module'
+import net from 'node:net'
+import type { SocketAddress } from '../../spi/index.ts'
+import type { Reason } from '../../switch/reasons.ts'
+import type { Arrival } from '../../switch/listen.ts'
+import type { ConnectOutcome, SwitchSocket } from '../../switch/socket.ts'
+import type { Switch } from '../../switch/switch.ts'
+import { destinationOf, isMapped, mapped } from './addresses.ts'
+import { Bridge } from './bridge.ts'
+import { Connection } from './connection.ts'
+import type { ConnectionEnvironment } from './connection.ts'
+import { uvError } from './errnos.ts'
+import { Grafter, connectionOf, installWrites } from './graft.ts'
+import { guardHandOffs } from './hand-off.ts'
+import { asyncResource, findInternals, newSocketHandle, ownerOf, symbolOf } from './internals.ts'
+import type { ConnectRequest, Internals, OwnerServer, OwnerSocket, TcpHandle } from './internals.ts'
+import { Liveness } from './liveness.ts'
+import { HandleTcpSocket } from './tcp-socket.ts'
+import type { HostTcp } from './tcp-socket.ts'
+
+export interface NetFaceOptions {
+  readonly switch: Switch
+  readonly host: HostTcp
+  readonly schedule: (job: () => void) => void
+  readonly keepAlive: (on: boolean) => void
+}
+
+/** A listener as `sockswitch ls` shows it. */
+export interface ListenerReport {
+  readonly local: SocketAddress
+  readonly providers: readonly string[]
+  readonly reason?: Reason
+}
+
+/** Flag of libuv's bind: several listeners may share the port. */
+const UV_TCP_REUSEPORT = 2
+
+interface ListeningEntry {
+  readonly socket: SwitchSocket
+  readonly tcp: HandleTcpSocket
+}
+
+/**
+ * The face for unmodified programs: sits under `node:net`, between its JavaScript and its native handles, and lets the
+ * switch decide about each listen and connect. Everything above the handles stays Node's own.
+ */
+export class NetFace {
+  readonly connections = new Set<Connection>()
+  readonly #options: NetFaceOptions
+  readonly #internals: Internals
+  readonly #environment: ConnectionEnvironment
+  readonly #grafter: Grafter
+  readonly #covers: (owner: object | undefined) => boolean
+  /** What each handle was bound with; a handle that is not in here was made elsewhere. */
+  readonly #bound = new WeakMap<TcpHandle, number>()
+  /** Handles whose stream native code asked for while they were still connecting. */
+  readonly #askedEarly = new WeakSet<TcpHandle>()
+  readonly #listening = new Map<TcpHandle, ListeningEntry>()
+  readonly #reasons = new WeakMap<TcpHandle, Reason>()
+  /** Where a socket keeps the buffer that its user gave it to read into. */
+  #bufferKey: symbol | undefined
+
+  /** @param covers Which sockets and servers are this face's business. */
+  constructor(options: NetFaceOptions, covers: (owner: object | undefined) => boolean) {
+    this.#options = options
+    this.#covers = covers
+    this.#internals = findInternals()
+    this.#environment = {
+      internals: this.#internals,
+      liveness: new Liveness(options.keepAlive),
+      schedule: options.schedule,
+    }
+    this.#grafter = new Grafter(this.#internals, (handle) => {
+      this.bridge(handle)
+    })
+  }
+
+  /** Puts the face under `node:net`. From now on it sees every TCP handle of the process. */
+  install(): void {
+    installWrites()
+    this.#hookBind()
+    this.#hookConnect()
+    this.#hookListen()
+    this.#hookIsStreamBase()
+    guardHandOffs((handle) => {
+      if (connectionOf(handle) !== undefined) this.bridge(handle)
+      this.#listening.get(handle)?.socket.leaveSan('shared')
+    })
+  }
+
+  listeners(): ListenerReport[] {
+    return [...this.#listening.values()].flatMap(({ socket, tcp }) => {
+      const local = tcp.localAddress()
+      if (!local.ok) return []
+      return [{ local: local.value, providers: socket.providers, ...(socket.reason && { reason: socket.reason }) }]
+    })
+  }
+
+  /** Why TCP/IP carries the connection of this handle; undefined when the switch never had a say. */
+  reasonOf(handle: TcpHandle): Reason | undefined {
+    return this.#reasons.get(handle)
+  }
+
+  /** Publishes the end of every stream, for a process that is about to end. */
+  farewell(): void {
+    for (const connection of this.connections) connection.session.close()
+  }
+
+  // --- hooks --------------------------------------------------------------------------------------------------------
+
+  #hookBind(): void {
+    const bound = this.#bound
+    const { prototype } = this.#internals
+    for (const name of ['bind', 'bind6'] as const) {
+      const original = prototype[name]
+      prototype[name] = function (this: TcpHandle, address, port, flags) {
+        bound.set(this, flags ?? 0)
+        return original.call(this, address, port, flags)
+      }
+    }
+  }
+
+  #hookConnect(): void {
+    const connect = (handle: TcpHandle, request: ConnectRequest, address: string, port: number, call: () => number) =>
+      this.#connect(handle, request, address, port, call)
+    const { prototype } = this.#internals
+    for (const name of ['connect', 'connect6'] as const) {
+      const original = prototype[name]
+      prototype[name] = function (this: TcpHandle, request, address, port) {
+        return connect(this, request, address, port, () => original.call(this, request, address, port))
+      }
+    }
+  }
+
+  #hookListen(): void {
+    const listen = (handle: TcpHandle, backlog: number, call: (backlog: number) => number): number =>
+      this.#listen(handle, backlog, call)
+    const { prototype } = this.#internals
+    const original = prototype.listen
+    prototype.listen = function (this: TcpHandle, backlog) {
+      return listen(this, backlog, (n) => original.call(this, n))
+    }
+  }
+
+  #hookIsStreamBase(): void {
+    const asked = (handle: TcpHandle): void => {
+      const owner = ownerOf(this.#internals, handle) as OwnerSocket | undefined
+      if (owner?.connecting === true) this.#askedEarly.add(handle)
+    }
+    Object.defineProperty(this.#internals.prototype, 'isStreamBase', {
+      configurable: true,
+      get(this: TcpHandle) {
+        asked(this)
+        return true
+      },
+    })
+  }
+
+  // --- connecting ---------------------------------------------------------------------------------------------------
+
+  #connect(handle: TcpHandle, request: ConnectRequest, address: string, port: number, call: () => number): number {
+    const owner = ownerOf(this.#internals, handle) as OwnerSocket | undefined
+    if (!this.#covers(owner)) return call()
+    const destination = destinationOf(address, port)
+    if (destination === undefined) return call()
+    const tcp = new HandleTcpSocket(handle, this.#options.host, { connect: call })
+    const socket = this.#options.switch.socket(tcp)
+    const stay = this.#connectStays(handle, owner)
+    // Follows what happens to the request: it may be given up while we wait.
+    const resource = asyncResource('TCPCONNECTWRAP')
+    const complete = request.oncomplete
+    let synchronous = true
+    let status = 0
+    const alive = stay === undefined && handle.hasRef()
+    socket.connect(
+      destination,
+      (outcome) => {
+        if (outcome.kind === 'tcpip') {
+          this.#reasons.set(handle, outcome.reason)
+          status = tcp.lastStatus
+          if (synchronous) return
+        } else {
+          status = outcome.kind === 'failed' ? uvError(outcome.code) : 0
+        }
+        if (alive) this.#environment.liveness.release()
+        // Happy eyeballs has given the attempt up, or the socket was destroyed: its handle is closed.
+        const givenUp = request.oncomplete !== complete || complete === undefined || owner?._handle !== handle
+        if (outcome.kind === 'san') {
+          if (givenUp) {
+            outcome.session.reset()
+            tcp.release()
+            return
+          }
+          this.#establish(handle, outcome, tcp, address, destination)
+        } else if (outcome.kind === 'tcpip' && status === 0) {
+          return
+        }
+        if (givenUp) return
+        const connected = status === 0
+        resource.runInAsyncScope(complete, request, status, handle, request, connected, connected)
+        resource.emitDestroy()
+      },
+      stay,
+    )
+    synchronous = false
+    if (socket.state === 'connecting') {
+      if (alive) this.#environment.liveness.hold()
+      this.#cancelOnClose(handle, socket, alive)
+    }
+    return status
+  }
+
+  #connectStays(handle: TcpHandle, owner: OwnerSocket | undefined): Reason | undefined {
+    if (owner === undefined || owner.encrypted === true) return 'tls'
+    if (this.#askedEarly.has(handle)) return 'native-stream'
+    return undefined
+  }
+
+  // A handle closed while its companion connects takes the attempt with it.
+  #cancelOnClose(handle: TcpHandle, socket: SwitchSocket, alive: boolean): void {
+    const { prototype } = this.#internals
+    const liveness = this.#environment.liveness
+    handle.close = function (this: TcpHandle, done) {
+      if (socket.state === 'connecting') {
+        socket.close()
+        if (alive) liveness.release()
+      }
+      delete (this as Partial<TcpHandle>).close
+      // The graft's own close, where there is one by now.
+      const close = (Object.getPrototypeOf(this) as TcpHandle).close
+      ;(close ?? prototype.close).call(this, done)
+    }
+  }
+
+  #establish(
+    handle: TcpHandle,
+    outcome: ConnectOutcome & { kind: 'san' },
+    tcp: HandleTcpSocket,
+    address: string,
+    destination: SocketAddress,
+  ): void {
+    delete (handle as Partial<TcpHandle>).close
+    const show = isMapped(address) ? mapped : (plain: SocketAddress) => plain
+    this.#adopt(handle, {
+      session: outcome.session,
+      local: show(outcome.local),
+      remote: show(destination),
+      provider: outcome.provider,
+      direction: 'out',
+      release: () => {
+        tcp.release()
+      },
+    })
+    const owner = ownerOf(this.#internals, handle) as unknown as Record<symbol, unknown> | undefined
+    if (owner === undefined) return
+    this.#bufferKey ??= symbolOf(owner, 'kBuffer')
+    const buffer = this.#bufferKey === undefined ? undefined : owner[this.#bufferKey]
+    if (buffer instanceof Uint8Array) handle.useUserBuffer(buffer)
+  }
+
+  #adopt(handle: TcpHandle, parts: Omit<Connection['parts'], 'handle'>): void {
+    const connection: Connection = new Connection(this.#environment, {
+      ...parts,
+      handle,
+      release: () => {
+        this.connections.delete(connection)
+        parts.release()
+      },
+    })
+    this.connections.add(connection)
+    this.#grafter.graft(handle, connection)
+  }
+
+  // --- listening ----------------------------------------------------------------------------------------------------
+
+  #listen(handle: TcpHandle, backlog: number, call: (backlog: number) => number): number {
+    const owner = ownerOf(this.#internals, handle) as OwnerServer | undefined
+    if (!(owner instanceof net.Server) || !this.#covers(owner) || this.#listening.has(handle)) return call(backlog)
+    const tcp = new HandleTcpSocket(handle, this.#options.host, { listen: call })
+    const socket = this.#options.switch.socket(tcp)
+    const resource = asyncResource('TCPSERVERWRAP')
+    const onconnection = handle.onconnection
+    const status = socket.listen(
+      backlog,
+      (arrival) => {
+        resource.runInAsyncScope(() => {
+          this.#arrive(handle, tcp, arrival)
+        })
+      },
+      this.#listenStays(handle, owner),
+    )
+    if (status !== 0) return tcp.lastStatus
+    this.#listening.set(handle, { socket, tcp })
+    this.#options.switch.track(socket)
+    handle.close = (done) => {
+      this.#listening.delete(handle)
+      this.#options.switch.untrack(socket)
+      socket.close()
+      delete (handle as Partial<TcpHandle>).close
+      handle.close(done)
+    }
+    // A cluster primary takes the listener from its server on 'listening', which is emitted in the next tick.
+    process.nextTick(() => {
+      process.nextTick(() => {
+        if (handle.onconnection !== onconnection) socket.leaveSan('cluster')
+      })
+    })
+    return 0
+  }
+
+  #listenStays(handle: TcpHandle, server: OwnerServer): Reason | undefined {
+    if (isClusterWorker()) return 'cluster'
+    const flags = this.#bound.get(handle)
+    if (flags === undefined) return 'inherited'
+    if ((flags & UV_TCP_REUSEPORT) !== 0) return 'reuse-port'
+    if (typeof (server as { setSecureContext?: unknown }).setSecureContext === 'function') return 'tls'
+    if (/^Http2(Secure)?Server$/.test(server.constructor.name)) return 'http2'
+    if (server.pauseOnConnect === true) return 'pause-on-connect'
+    return undefined
+  }
+
+  #arrive(handle: TcpHandle, tcp: HandleTcpSocket, arrival: Arrival): void {
+    const onconnection = handle.onconnection
+    if (onconnection === undefined) {
+      arrival.session.reset()
+      return
+    }
+    const listening = tcp.localAddress()
+    // An IPv6 listener shows IPv4 peers as mapped addresses.
+    const show = listening.ok && listening.value.family === 'IPv6' ? mapped : (plain: SocketAddress) => plain
+    const client = newSocketHandle(this.#internals)
+    this.#adopt(client, {
+      session: arrival.session,
+      local: show(arrival.local),
+      remote: show(arrival.remote),
+      provider: arrival.provider,
+      direction: 'in',
+      release() {
+        // The listener's port is not ours to give back.
+      },
+    })
+    onconnection.call(handle, 0, client)
+  }
+
+  // --- the way out --------------------------------------------------------------------------------------------------
+
+  /** Puts a genuine descriptor under a grafted handle, for native code that wants one; no byte is lost. */
+  bridge(handle: TcpHandle): void {
+    const connection = connectionOf(handle)
+    if (connection === undefined) return
+    this.#options.switch.stats.stayed('bridged')
+    new Bridge(this.#internals, this.#options.host, handle, connection, () => {
+      this.#grafter.ungraft(handle)
+    })
+    this.#reasons.set(handle, 'bridged')
+  }
+}
+
+let clusterWorker: boolean | undefined
+
+// `net` itself loads `cluster` at every listen, so this costs nothing more.
+function isClusterWorker(): boolean {
+  clusterWorker ??= (createRequire(import.meta.url)('node:cluster') as Cluster).isWorker
+  return clusterWorker
+}

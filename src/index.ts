@@ -1,0 +1,11 @@
+/** Build a switch of your own: `createSwitch({ san: [shm({ native })] })`. Nothing happens at import time. */
+export { createSwitch } from './switch/switch.ts'
+export type { Switch, SwitchOptions, ProviderReport } from './switch/switch.ts'
+export type { SwitchSocket, ConnectOutcome } from './switch/socket.ts'
+export type { Arrival } from './switch/listen.ts'
+export type { Session, SessionOwner } from './switch/session/session.ts'
+export { REASONS } from './switch/reasons.ts'
+export type { Reason } from './switch/reasons.ts'
+export { shm } from './providers/shm/index.ts'
+export type { ShmOptions, ShmProvider, ShmLimits, ShmStats } from './providers/shm/index.ts'
+export { loadShm } from './native/load.ts'

@@ -1,0 +1,43 @@
+import { createRequire } from 'node:module'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { ShmNative } from './shm.ts'
+
+export type Loaded = { readonly native: ShmNative } | { readonly reason: string }
+
+let loaded: Loaded | undefined
+
+/** Loads `shm.node` once: the prebuilt one, else the one built here. A failure says what was tried and the remedy. */
+export function loadShm(): Loaded {
+  loaded ??= load('shm.node')
+  return loaded
+}
+
+function load(name: string): Loaded {
+  if (process.platform !== 'linux') return { reason: `there is no native code for ${process.platform}` }
+  const root = packageRoot()
+  const require = createRequire(join(root, 'package.json'))
+  const tried: string[] = []
+  for (const path of [
+    join(root, 'prebuilds', `${process.platform}-${process.arch}`, name),
+    join(root, 'native', 'build', 'Release', name),
+  ]) {
+    try {
+      return { native: require(path) as ShmNative }
+    } catch (error) {
+      tried.push(`${path} (${firstLine(error)})`)
+    }
+  }
+  return { reason: `no native code could be loaded; tried ${tried.join(' and ')}; build it with: npm run build` }
+}
+
+function packageRoot(): string {
+  let folder = dirname(fileURLToPath(import.meta.url))
+  while (!existsSync(join(folder, 'package.json')) && dirname(folder) !== folder) folder = dirname(folder)
+  return folder
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split('\n', 1)[0] ?? ''
+}

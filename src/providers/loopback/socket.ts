@@ -1,0 +1,284 @@
+import { isIP } from 'node:net'
+
+import { MAX_CONNECT_DATA_BYTES, SOMAXCONN, WSA, failure, isWildcard, success } from '../../spi/index.ts'
+import type {
+  Accepted,
+  AddressFamily,
+  ConditionFunction,
+  ConnectionMemory,
+  ConnectionRequest,
+  EventObject,
+  MemoryRegion,
+  NetworkEvents,
+  Overlapped,
+  RegisteredMemory,
+  Result,
+  SanSocket,
+  SocketAddress,
+  SocketOption,
+  Status,
+  SwitchHandle,
+  Upcalls,
+  WsaCode,
+} from '../../spi/index.ts'
+import { LoopbackEnd, later } from './connection.ts'
+import type { Announce } from './connection.ts'
+import { EventRecord } from './events.ts'
+import type { LoopbackNetwork } from './provider.ts'
+
+/** What a socket needs of the provider that made it. */
+export interface Home {
+  readonly network: LoopbackNetwork
+  readonly limits: { readonly regionBytes: number; readonly maxMemoryBytes: number }
+  readonly registeredBytes: number
+  serves(address: SocketAddress): boolean
+  /** Closed by the provider's last `cleanup`, until {@link forget}. */
+  remember(socket: LoopbackSocket): void
+  forget(socket: LoopbackSocket): void
+}
+
+interface QueuedRequest extends ConnectionRequest {
+  readonly from: LoopbackSocket
+}
+
+type State = 'created' | 'bound' | 'listening' | 'connecting' | 'connected' | 'closed'
+
+const DEFAULT_BACKLOG = 128
+const KNOWN_OPTIONS: ReadonlySet<SocketOption> = new Set(['SO_DEBUG'])
+
+/** Both ends of a connection are sockets of this class: they call each other where another provider sends a message. */
+export class LoopbackSocket implements SanSocket {
+  readonly #home: Home
+  readonly #upcalls: Upcalls
+  readonly #family: AddressFamily
+  readonly #handle: SwitchHandle
+  readonly #options = new Map<SocketOption, number>()
+  readonly #events = new EventRecord()
+  #state: State = 'created'
+  #local: SocketAddress | null = null
+  #backlog = 0
+  #queue: QueuedRequest[] = []
+  /** Where my own request waits. */
+  #asked: LoopbackSocket | null = null
+  #end: LoopbackEnd | null = null
+  #calleeData = new Uint8Array()
+
+  static open(home: Home, upcalls: Upcalls, family: AddressFamily): Result<LoopbackSocket> {
+    const handle = upcalls.createSocketHandle({ family })
+    if (!handle.ok) return handle
+    const socket = new LoopbackSocket(home, upcalls, family, handle.value)
+    home.remember(socket)
+    return success(socket)
+  }
+
+  private constructor(home: Home, upcalls: Upcalls, family: AddressFamily, handle: SwitchHandle) {
+    this.#home = home
+    this.#upcalls = upcalls
+    this.#family = family
+    this.#handle = handle
+  }
+
+  bind(address: SocketAddress): Status {
+    if (this.#state === 'closed') return WSA.WSAENOTSOCK
+    if (this.#state !== 'created') return WSA.WSAEINVAL
+    if (address.family !== this.#family || !isNumeric(address)) return WSA.WSAEFAULT
+    if (address.port === 0) return WSA.WSAEINVAL
+    if (!isWildcard(address) && !this.#home.serves(address)) return WSA.WSAEADDRNOTAVAIL
+    this.#local = address
+    this.#state = 'bound'
+    return 0
+  }
+
+  setSockOpt(option: SocketOption, value: number): Status {
+    if (this.#state === 'closed') return WSA.WSAENOTSOCK
+    if (!KNOWN_OPTIONS.has(option)) return WSA.WSAENOPROTOOPT
+    this.#options.set(option, value)
+    return 0
+  }
+
+  getSockOpt(option: SocketOption): Result<number> {
+    if (this.#state === 'closed') return failure(WSA.WSAENOTSOCK)
+    return KNOWN_OPTIONS.has(option) ? success(this.#options.get(option) ?? 0) : failure(WSA.WSAENOPROTOOPT)
+  }
+
+  listen(backlog: number): Status {
+    if (this.#state === 'closed') return WSA.WSAENOTSOCK
+    if (this.#state === 'connected') return WSA.WSAEISCONN
+    if (this.#state !== 'bound' && this.#state !== 'listening') return WSA.WSAEINVAL
+    if (!Number.isInteger(backlog) || backlog < 1) return WSA.WSAEINVAL
+    this.#backlog = backlog === SOMAXCONN ? DEFAULT_BACKLOG : backlog
+    this.#state = 'listening'
+    this.#home.network.add(this)
+    for (const { from } of this.#queue.splice(this.#backlog)) from.#fail(WSA.WSAECONNREFUSED)
+    return 0
+  }
+
+  /** How requests for `address` get here. */
+  matches(address: SocketAddress): 'exact' | 'wildcard' | null {
+    const local = this.#local
+    if (local?.family !== address.family || local.port !== address.port) return null
+    if (local.address === address.address) return 'exact'
+    return isWildcard(local) && this.#home.serves(address) ? 'wildcard' : null
+  }
+
+  eventSelect(event: EventObject | null, mask: number): Status {
+    if (this.#state === 'closed') return WSA.WSAENOTSOCK
+    const status = this.#events.select(event, mask)
+    if (status === 0 && this.#queue.length > 0) this.#events.recordAccept()
+    return status
+  }
+
+  enumNetworkEvents(event: EventObject | null): Result<NetworkEvents> {
+    return this.#state === 'closed' ? failure(WSA.WSAENOTSOCK) : success(this.#events.enumerate(event))
+  }
+
+  accept(condition: ConditionFunction): Result<Accepted> {
+    if (this.#state === 'closed') return failure(WSA.WSAENOTSOCK)
+    if (this.#state !== 'listening') return failure(WSA.WSAEINVAL)
+    const request = this.#queue[0]
+    if (request === undefined) return failure(WSA.WSAEWOULDBLOCK)
+    const { from, remote, local, callerData } = request
+    const verdict = condition({ remote, local, callerData })
+    if (verdict.decision === 'CF_DEFER') return failure(WSA.WSATRY_AGAIN)
+    // The condition function may itself have closed either side.
+    if (!this.#withdraw(from)) return failure(WSA.WSAEWOULDBLOCK)
+    this.#events.acceptTaken(this.#queue.length > 0)
+    if (verdict.decision === 'CF_REJECT') {
+      from.#fail(verdict.error ?? WSA.WSAECONNREFUSED)
+      return failure(WSA.WSAECONNREFUSED)
+    }
+    const accepted = this.#acceptingSocket(request, verdict.calleeData)
+    if (!accepted.ok) from.#fail(accepted.error)
+    return accepted
+  }
+
+  connect(address: SocketAddress, callerData: Uint8Array): Status {
+    if (this.#state === 'closed') return WSA.WSAENOTSOCK
+    if (this.#state === 'connecting') return WSA.WSAEALREADY
+    if (this.#state === 'connected') return WSA.WSAEISCONN
+    if (this.#state !== 'bound' || this.#local === null) return WSA.WSAEINVAL
+    if (callerData.length > MAX_CONNECT_DATA_BYTES) return WSA.WSAEMSGSIZE
+    if (address.family !== this.#family) return WSA.WSAEAFNOSUPPORT
+    if (isWildcard(address) || address.port === 0) return WSA.WSAEADDRNOTAVAIL
+    const listener = this.#home.network.find(address)
+    if (listener === undefined) return WSA.WSAETIMEDOUT
+    const request = { from: this, remote: this.#local, local: address, callerData: callerData.slice() }
+    if (!listener.#offer(request)) return WSA.WSAECONNREFUSED
+    this.#asked = listener
+    this.#state = 'connecting'
+    return WSA.WSAEWOULDBLOCK
+  }
+
+  calleeData(): Uint8Array {
+    return this.#calleeData.slice()
+  }
+
+  close(): Status {
+    if (this.#state === 'closed') return WSA.WSAENOTSOCK
+    this.#state = 'closed'
+    this.#home.network.remove(this)
+    this.#home.forget(this)
+    if (this.#asked !== null) this.#asked.#withdraw(this)
+    for (const { from } of this.#queue.splice(0)) from.#fail(WSA.WSAECONNREFUSED)
+    this.#end?.close()
+    later(() => this.#upcalls.closeSocketHandle(this.#handle))
+    return 0
+  }
+
+  duplicate(): Result<Uint8Array> {
+    return failure(this.#state === 'closed' ? WSA.WSAENOTSOCK : WSA.WSAEOPNOTSUPP)
+  }
+
+  memory(): Result<ConnectionMemory> {
+    return this.#withEnd(failure, (end) => success(end.memory))
+  }
+
+  registerMemory(bytes: number): Result<RegisteredMemory> {
+    return this.#withEnd(failure, (end) => end.registerMemory(bytes))
+  }
+
+  deregisterMemory(memory: RegisteredMemory): Status {
+    return this.#withEnd(asStatus, (end) => end.deregisterMemory(memory))
+  }
+
+  peerMemory(descriptor: number, bytes: number): Result<MemoryRegion> {
+    return this.#withEnd(failure, (end) => end.peerMemory(descriptor, bytes))
+  }
+
+  rdmaWrite(memory: RegisteredMemory, offset: number, length: number, overlapped: Overlapped | null): Status {
+    return this.#withEnd(asStatus, (end) => end.rdmaWrite(memory, offset, length, overlapped))
+  }
+
+  signal(): Status {
+    return this.#withEnd(asStatus, (end) => end.signal())
+  }
+
+  receive(overlapped: Overlapped): Status {
+    return this.#withEnd(asStatus, (end) => end.receive(overlapped))
+  }
+
+  getOverlappedResult(overlapped: Overlapped): Result<number> {
+    return this.#withEnd(failure, (end) => end.getOverlappedResult(overlapped))
+  }
+
+  #withEnd<T, F>(failed: (error: WsaCode) => F, use: (end: LoopbackEnd) => T): T | F {
+    if (this.#state === 'closed') return failed(WSA.WSAENOTSOCK)
+    return this.#end === null ? failed(WSA.WSAENOTCONN) : use(this.#end)
+  }
+
+  /** Queues a request of a connecting socket; false when the backlog is full. */
+  #offer(request: QueuedRequest): boolean {
+    if (this.#queue.length >= this.#backlog) return false
+    this.#queue.push(request)
+    this.#events.recordAccept()
+    return true
+  }
+
+  /** Takes the request of `from` out of the queue; false when it is not there. */
+  #withdraw(from: LoopbackSocket): boolean {
+    const at = this.#queue.findIndex((request) => request.from === from)
+    if (at >= 0) this.#queue.splice(at, 1)
+    return at >= 0
+  }
+
+  #acceptingSocket(request: QueuedRequest, calleeData: Uint8Array): Result<Accepted> {
+    if (calleeData.length > MAX_CONNECT_DATA_BYTES) return failure(WSA.WSAEMSGSIZE)
+    const { from, remote, local } = request
+    const opened = LoopbackSocket.open(this.#home, this.#upcalls, this.#family)
+    if (!opened.ok) return opened
+    const socket = opened.value
+    const limits = { ...this.#home.limits, registeredBytes: this.#home.registeredBytes }
+    const [near, far] = LoopbackEnd.pair(limits, socket.#announce, from.#announce)
+    for (const [option, value] of this.#options) socket.#options.set(option, value)
+    socket.#local = local
+    socket.#join(near)
+    from.#calleeData = calleeData.slice()
+    from.#join(far)
+    from.#events.recordConnect(0)
+    return success({ socket, remote, local })
+  }
+
+  #join(end: LoopbackEnd): void {
+    this.#asked = null
+    this.#end = end
+    this.#state = 'connected'
+  }
+
+  #fail(error: WsaCode): void {
+    this.#asked = null
+    this.#state = 'bound'
+    this.#events.recordConnect(error)
+  }
+
+  readonly #announce: Announce = (overlapped, status) => {
+    this.#upcalls.completeOverlappedRequest(this.#handle, overlapped, status, 0)
+  }
+}
+
+function asStatus(error: WsaCode): Status {
+  return error
+}
+
+function isNumeric(address: SocketAddress): boolean {
+  return isIP(address.address) === (address.family === 'IPv6' ? 6 : 4)
+}

@@ -1,0 +1,493 @@
+import { WSA, failure, success } from '../../spi/index.ts'
+import type { MemoryRegion, RegisteredMemory, Result, WsaCode } from '../../spi/index.ts'
+import type { Clock, Cancel } from '../../base/clock.ts'
+import type { ShmNative, Watcher } from '../../native/shm.ts'
+import type { Notifiable, Turns } from './turns.ts'
+import type { ShmLimits } from './limits.ts'
+import { ByteBudget, SegmentTable, viewSegment } from './segments.ts'
+import type { Segment } from './segments.ts'
+import { MemoryPool } from './memory-pool.ts'
+import type { Piece } from './memory-pool.ts'
+import { decodeMessage, encodeMessage } from './messages.ts'
+import type { LinkMessage, SegmentUse } from './messages.ts'
+import * as layout from './layout.ts'
+
+/** What a link tells the socket that holds one of its slots. */
+export interface SlotHolder {
+  /** The peer has put the slot on the notification ring. */
+  notified(): void
+  /** The peer is gone, and with it the link; the memory stays until the slot is freed. */
+  linkDown(code: WsaCode): void
+}
+
+/** What a link needs of the provider around it. */
+export interface LinkHost {
+  readonly native: ShmNative
+  readonly turns: Turns
+  readonly limits: ShmLimits
+  readonly clock: Clock
+  readonly budget: ByteBudget
+  /** A slot without a holder was notified: a request, or the end of one nobody took. */
+  requested(link: Link, id: number): void
+  /** The link can carry no further connection. `code` says why it never came up, or how it ended. */
+  linkClosed(link: Link, code: WsaCode): void
+}
+
+/** Where a slot lies: words and bytes of one side's segment, at this byte. */
+export interface SlotView {
+  readonly segment: Segment
+  readonly byte: number
+}
+
+type LinkState = 'opening' | 'up' | 'down' | 'released'
+
+const RING_SEGMENT_BYTES = 1 << 20
+const PIECE_PAGES_SHIFT = 16
+
+/**
+ * The memory and the channel between two event loops, shared by all connections that the opener makes to the acceptor.
+ * Each side writes its own segments and reads the peer's; whatever it reads there it checks. The channel passes further
+ * segments, and its end of stream says that the peer is gone.
+ */
+export class Link implements Notifiable {
+  readonly role: 'opener' | 'acceptor'
+  /** The rendezvous name it was made for. */
+  readonly name: string
+  readonly peer: { readonly pid: number; readonly uid: number }
+  readonly #host: LinkHost
+  readonly #fd: number
+  readonly #own: SegmentTable
+  readonly #theirs: SegmentTable
+  readonly #pool = new MemoryPool(RING_SEGMENT_BYTES)
+  readonly #holders: (SlotHolder | undefined)[] = []
+  readonly #freeIds: number[] = []
+  /** Acceptor: the generation of the last request seen in each slot; each is taken once, however often it is announced. */
+  readonly #requests: number[] = []
+  /** Position on the notification ring of the last entry of each slot. */
+  readonly #lastEntry: number[] = []
+  #watcher: Watcher | undefined
+  #state: LinkState = 'opening'
+  #index = -1
+  #ownWords: Int32Array | undefined
+  #peerWords: Int32Array | undefined
+  #peerStatus: Int32Array | undefined
+  #peerStatusBuffer: ArrayBuffer | undefined
+  #doorbell = -1
+  #rungEpoch = 0
+  #produced = 0
+  #consumed = 0
+  #held = 0
+  #cancelIdle: Cancel | undefined
+  #unknownNotifications = 0
+
+  constructor(host: LinkHost, role: Link['role'], fd: number, name: string, peer: Link['peer']) {
+    this.#host = host
+    this.role = role
+    this.#fd = fd
+    this.name = name
+    this.peer = peer
+    this.#own = new SegmentTable(host.budget)
+    this.#theirs = new SegmentTable(new ByteBudget(host.limits.maxBytesPerLink))
+  }
+
+  get state(): LinkState {
+    return this.#state
+  }
+
+  /** Slots in use or lingering. */
+  get held(): number {
+    return this.#held
+  }
+
+  get unknownNotifications(): number {
+    return this.#unknownNotifications
+  }
+
+  /** Bytes this side has allocated for the link. */
+  get bytes(): number {
+    return this.#own.bytes
+  }
+
+  // --- making it ----------------------------------------------------------------------------------------------------
+
+  /** Opener: offers our memory. Connections may be asked for at once; the acceptor finds them when it maps us. */
+  open(): WsaCode | 0 {
+    const status = this.#offer({ kind: 'open', segmentBytes: layout.LINK_SEGMENT_BYTES, name: this.name })
+    if (status !== 0) return status
+    this.#watcher = new this.#host.native.Watcher(this.#fd, () => {
+      this.readChannel()
+    })
+    return 0
+  }
+
+  /** Acceptor: takes the opener's memory and offers ours. On failure the channel is still the caller's. */
+  welcome(segmentBytes: number, fds: readonly number[]): WsaCode | 0 {
+    const adopted = this.#adopt(segmentBytes, fds)
+    if (adopted !== 0) return adopted
+    const status = this.#offer({ kind: 'welcome', segmentBytes: layout.LINK_SEGMENT_BYTES })
+    if (status !== 0) return status
+    this.#watcher = new this.#host.native.Watcher(this.#fd, () => {
+      this.readChannel()
+    })
+    this.#up()
+    return 0
+  }
+
+  #offer(message: LinkMessage): WsaCode | 0 {
+    const { native, turns } = this.#host
+    if (!this.#own.reserve(layout.LINK_SEGMENT_BYTES)) return WSA.WSAENOBUFS
+    const memory = native.createMemory(layout.LINK_SEGMENT_BYTES)
+    if (typeof memory === 'number') {
+      this.#own.unreserve(layout.LINK_SEGMENT_BYTES)
+      return codeOf(memory)
+    }
+    const segment = viewSegment(memory.buffer)
+    this.#own.add(segment, 'slots')
+    this.#ownWords = segment.words
+    const sent = native.send(this.#fd, encodeMessage(message), [memory.fd, turns.poller.doorbell, turns.poller.statusFd])
+    native.close(memory.fd)
+    return sent === 0 ? 0 : codeOf(sent)
+  }
+
+  /** Maps what the peer offers, after checking all of it. Closes `fds`. */
+  #adopt(segmentBytes: number, fds: readonly number[]): WsaCode | 0 {
+    const { native } = this.#host
+    const [segmentFd, doorbell, statusFd] = fds
+    if (fds.length !== 3 || segmentFd === undefined || doorbell === undefined || statusFd === undefined) {
+      closeAll(native, fds)
+      return WSA.WSAEFAULT
+    }
+    if (segmentBytes !== layout.LINK_SEGMENT_BYTES || !native.isDoorbell(doorbell)) {
+      closeAll(native, fds)
+      return WSA.WSAEFAULT
+    }
+    const segment = native.mapMemory(segmentFd, segmentBytes)
+    const status = native.mapMemory(statusFd, layout.STATUS_BYTES)
+    native.close(segmentFd)
+    native.close(statusFd)
+    if (typeof segment === 'number' || typeof status === 'number') {
+      if (typeof segment !== 'number') native.unmap(segment)
+      if (typeof status !== 'number') native.unmap(status)
+      native.close(doorbell)
+      return typeof segment === 'number' ? codeOf(segment) : codeOf(status as number)
+    }
+    this.#theirs.reserve(segmentBytes)
+    const view = viewSegment(segment)
+    this.#theirs.add(view, 'slots')
+    this.#peerWords = view.words
+    this.#peerStatusBuffer = status
+    this.#peerStatus = new Int32Array(status)
+    this.#doorbell = doorbell
+    return 0
+  }
+
+  #up(): void {
+    const own = this.#own.slots(0)
+    const theirs = this.#theirs.slots(0)
+    if (own === undefined || theirs === undefined) return
+    this.#state = 'up'
+    this.#index = this.#host.turns.add(this)
+    this.#host.turns.poller.watch(
+      this.#index,
+      theirs.buffer,
+      layout.NOTIFY_PRODUCED * 4,
+      own.buffer,
+      layout.NOTIFY_CONSUMED * 4,
+    )
+    // What we asked for before the peer could be rung.
+    this.#ring()
+  }
+
+  // --- the channel --------------------------------------------------------------------------------------------------
+
+  /** Takes every message that has arrived. Nothing on the channel waits for long: what is sent is there. */
+  readChannel(): void {
+    while (this.#state === 'opening' || this.#state === 'up') {
+      const received = this.#host.native.receive(this.#fd)
+      if (typeof received === 'number') {
+        if (received !== -EAGAIN) this.fail(WSA.WSAECONNRESET)
+        return
+      }
+      const message = decodeMessage(received.bytes)
+      if (!this.#take(message, received.fds)) {
+        this.fail(message === 'version' ? WSA.WSAVERNOTSUPPORTED : WSA.WSAEFAULT)
+        return
+      }
+    }
+  }
+
+  #take(message: LinkMessage | 'version' | 'malformed', fds: readonly number[]): boolean {
+    if (typeof message === 'object') {
+      if (message.kind === 'welcome' && this.role === 'opener' && this.#state === 'opening') {
+        if (this.#adopt(message.segmentBytes, fds) !== 0) return false
+        this.#up()
+        return true
+      }
+      if (message.kind === 'segment' && this.#state === 'up') return this.#takeSegment(message, fds)
+      if (message.kind === 'reject' && this.role === 'opener' && fds.length === 0) {
+        this.fail(rejectionCode(message.code))
+        return true
+      }
+    }
+    closeAll(this.#host.native, fds)
+    return false
+  }
+
+  #takeSegment(message: LinkMessage & { kind: 'segment' }, fds: readonly number[]): boolean {
+    const { native } = this.#host
+    const wanted = message.use === 'slots' ? layout.SLOT_SEGMENT_BYTES : RING_SEGMENT_BYTES
+    const [fd] = fds
+    let mapped: ArrayBuffer | number = -1
+    if (
+      fd !== undefined &&
+      fds.length === 1 &&
+      message.index === this.#theirs.count &&
+      message.bytes === wanted &&
+      this.#theirs.reserve(wanted)
+    ) {
+      mapped = native.mapMemory(fd, wanted)
+      if (typeof mapped !== 'number') this.#theirs.add(viewSegment(mapped), message.use)
+    }
+    closeAll(native, fds)
+    return typeof mapped !== 'number'
+  }
+
+  // --- notifications ------------------------------------------------------------------------------------------------
+
+  /** Tells the peer to look at slot `id`, unless it is about to. */
+  notify(id: number): void {
+    const own = this.#ownWords
+    if (own === undefined || this.#state === 'down' || this.#state === 'released') return
+    const peer = this.#peerWords
+    const unread = (this.#produced - (peer === undefined ? 0 : Atomics.load(peer, layout.NOTIFY_CONSUMED))) >>> 0
+    if (unread >= layout.MAX_CONNECTIONS) {
+      if (unread > layout.MAX_CONNECTIONS || (this.#lastEntry[id] ?? -1) < this.#produced - unread) this.#failLater()
+      return
+    }
+    if ((this.#lastEntry[id] ?? -1) >= this.#produced - unread) return
+    own[layout.NOTIFY_RING_WORD + (this.#produced & layout.NOTIFY_MASK)] = id
+    this.#lastEntry[id] = this.#produced
+    this.#produced += 1
+    Atomics.store(own, layout.NOTIFY_PRODUCED, this.#produced | 0)
+    this.#ring()
+  }
+
+  #ring(): void {
+    const status = this.#peerStatus
+    if (status === undefined || Atomics.load(status, layout.STATUS_SLEEPING) === 0) return
+    const epoch = Atomics.load(status, layout.STATUS_EPOCH)
+    if (epoch === this.#rungEpoch) return
+    this.#rungEpoch = epoch
+    this.#host.native.ring(this.#doorbell)
+  }
+
+  dispatchOne(): boolean {
+    const own = this.#ownWords
+    const peer = this.#peerWords
+    if (own === undefined || peer === undefined) return false
+    const unread = (Atomics.load(peer, layout.NOTIFY_PRODUCED) - this.#consumed) >>> 0
+    if (unread === 0) return false
+    if (unread > layout.MAX_CONNECTIONS) {
+      this.fail(WSA.WSAEFAULT)
+      return true
+    }
+    const id = (peer[layout.NOTIFY_RING_WORD + (this.#consumed & layout.NOTIFY_MASK)] ?? 0) >>> 0
+    this.#consumed = (this.#consumed + 1) | 0
+    // Before the connection is looked at: whoever publishes after that look sees that it must append again.
+    Atomics.store(own, layout.NOTIFY_CONSUMED, this.#consumed)
+    const holder = this.#holders[id]
+    holder?.notified()
+    // A holder that has just let go may have made room for a new request in the same slot.
+    if (this.#holders[id] !== undefined) return true
+    if (this.role === 'acceptor' && id < this.#host.limits.maxConnectionsPerLink) this.#host.requested(this, id)
+    else if (holder === undefined) this.#unknownNotifications += 1
+    return true
+  }
+
+  // --- slots --------------------------------------------------------------------------------------------------------
+
+  /** Opener: an unused slot, or undefined when the link is full. The caller becomes its holder. */
+  takeId(holder: SlotHolder): number | undefined {
+    let id = this.#freeIds.pop()
+    if (id === undefined) {
+      id = this.#holders.length
+      if (id >= this.#host.limits.maxConnectionsPerLink || this.ownSlot(id) === undefined) return undefined
+    }
+    this.hold(id, holder)
+    return id
+  }
+
+  hold(id: number, holder: SlotHolder): void {
+    this.#holders[id] = holder
+    this.#held += 1
+    this.#cancelIdle?.()
+    this.#cancelIdle = undefined
+  }
+
+  /** False when this request of slot `id` was seen before. */
+  noteRequest(id: number, generation: number): boolean {
+    if (this.#requests[id] === generation) return false
+    this.#requests[id] = generation
+    return true
+  }
+
+  /** The slot may be used again. */
+  free(id: number): void {
+    this.#holders[id] = undefined
+    this.#held -= 1
+    if (this.role === 'opener' && this.#state === 'up') this.#freeIds.push(id)
+    if (this.#held > 0) return
+    this.#releaseWhenUnheld()
+    if (this.role === 'opener' && this.#state === 'up') this.#closeWhenIdle()
+  }
+
+  #closeWhenIdle(): void {
+    this.#cancelIdle = this.#host.clock.after(this.#host.limits.idleLinkMs, () => {
+      if (this.#held === 0) this.fail(WSA.WSA_OPERATION_ABORTED)
+    })
+  }
+
+  /** Our side of slot `id`; makes the memory for it where needed. Undefined when there is none to be had. */
+  ownSlot(id: number): SlotView | undefined {
+    const { group, byte } = layout.slotPlace(id)
+    while (this.#own.slotGroups <= group) {
+      if (this.#addSegment(layout.SLOT_SEGMENT_BYTES, 'slots') === undefined) return undefined
+    }
+    const segment = this.#own.slots(group)
+    return segment === undefined ? undefined : { segment, byte }
+  }
+
+  /** The peer's side of slot `id`; undefined before it has given us that memory. */
+  peerSlot(id: number): SlotView | undefined {
+    const { group, byte } = layout.slotPlace(id)
+    if (this.#theirs.slotGroups <= group) this.readChannel()
+    const segment = this.#theirs.slots(group)
+    return segment === undefined ? undefined : { segment, byte }
+  }
+
+  // --- further memory -----------------------------------------------------------------------------------------------
+
+  takeMemory(bytes: number): Result<RegisteredMemory & { readonly piece: Piece }> {
+    let piece = this.#pool.take(bytes)
+    if (piece === undefined) {
+      const index = this.#state === 'up' ? this.#addSegment(RING_SEGMENT_BYTES, 'rings') : undefined
+      if (index === undefined) return failure(WSA.WSAENOBUFS)
+      this.#pool.addSegment(index)
+      piece = this.#pool.take(bytes)
+    }
+    const segment = piece === undefined ? undefined : this.#own.rings(piece.segment)
+    if (piece === undefined || segment === undefined) return failure(WSA.WSAENOBUFS)
+    const descriptor = ((piece.segment << PIECE_PAGES_SHIFT) | (piece.offset / layout.PAGE_BYTES)) >>> 0
+    return success({ bytes: segment.bytes, words: segment.words, offset: piece.offset, length: bytes, descriptor, piece })
+  }
+
+  giveMemory(piece: Piece): void {
+    if (this.#state !== 'released') this.#pool.give(piece)
+  }
+
+  peerMemory(descriptor: number, bytes: number): Result<MemoryRegion> {
+    const index = descriptor >>> PIECE_PAGES_SHIFT
+    const offset = (descriptor & ((1 << PIECE_PAGES_SHIFT) - 1)) * layout.PAGE_BYTES
+    if (index >= this.#theirs.count) this.readChannel()
+    const segment = this.#theirs.rings(index)
+    if (segment === undefined || bytes <= 0 || offset + bytes > RING_SEGMENT_BYTES) return failure(WSA.WSAEFAULT)
+    return success({ bytes: segment.bytes, words: segment.words, offset, length: bytes })
+  }
+
+  #addSegment(bytes: number, use: SegmentUse): number | undefined {
+    const { native } = this.#host
+    if (this.#own.bytes + bytes > this.#host.limits.maxBytesPerLink || !this.#own.reserve(bytes)) return undefined
+    const memory = native.createMemory(bytes)
+    if (typeof memory === 'number') {
+      this.#own.unreserve(bytes)
+      return undefined
+    }
+    const sent = native.send(this.#fd, encodeMessage({ kind: 'segment', index: this.#own.count, use, bytes }), [memory.fd])
+    native.close(memory.fd)
+    if (sent !== 0) {
+      native.unmap(memory.buffer)
+      this.#own.unreserve(bytes)
+      return undefined
+    }
+    return this.#own.add(viewSegment(memory.buffer), use)
+  }
+
+  // --- the end ------------------------------------------------------------------------------------------------------
+
+  /** Ends the link: the peer is gone, broke the protocol, or nobody needs it any more. */
+  fail(code: WsaCode): void {
+    if (this.#state === 'down' || this.#state === 'released') return
+    this.#state = 'down'
+    this.#cancelIdle?.()
+    this.#watcher?.close()
+    this.#host.native.close(this.#fd)
+    this.#host.linkClosed(this, code)
+    for (const holder of [...this.#holders]) holder?.linkDown(code)
+    this.#releaseWhenUnheld()
+  }
+
+  #releaseWhenUnheld(): void {
+    if (this.#held === 0 && this.#state === 'down') this.#release()
+  }
+
+  /** From inside a down-call: sockets are told in a turn of their own. */
+  #failLater(): void {
+    this.#host.turns.schedule(() => {
+      this.fail(WSA.WSAEFAULT)
+    })
+  }
+
+  #release(): void {
+    this.#state = 'released'
+    const { native, turns } = this.#host
+    if (this.#index >= 0) {
+      turns.poller.unwatch(this.#index)
+      turns.remove(this.#index)
+    }
+    this.#ownWords = undefined
+    this.#peerWords = undefined
+    this.#peerStatus = undefined
+    if (this.#peerStatusBuffer !== undefined) native.unmap(this.#peerStatusBuffer)
+    if (this.#doorbell >= 0) native.close(this.#doorbell)
+    this.#own.release(native)
+    this.#theirs.release(native)
+  }
+}
+
+const EAGAIN = 11
+
+function closeAll(native: ShmNative, fds: readonly number[]): void {
+  for (const fd of fds) native.close(fd)
+}
+
+/** The code for a negative errno of memory and channel calls. */
+export function codeOf(errno: number): WsaCode {
+  switch (-errno) {
+    case 1: // EPERM: seals, size or kind
+      return WSA.WSAEFAULT
+    case 12: // ENOMEM
+    case 28: // ENOSPC
+    case 105: // ENOBUFS
+      return WSA.WSAENOBUFS
+    case 23: // ENFILE
+    case 24: // EMFILE
+      return WSA.WSAEMFILE
+    case 109: // ETOOMANYREFS
+      return WSA.WSAEMFILE
+    default:
+      return WSA.WSAENETDOWN
+  }
+}
+
+// What a peer may say when it rejects; anything else is noise.
+function rejectionCode(code: number): WsaCode {
+  const allowed: readonly number[] = [
+    WSA.WSAEACCES,
+    WSA.WSAVERNOTSUPPORTED,
+    WSA.WSAENOBUFS,
+    WSA.WSAEMFILE,
+    WSA.WSAEPROCLIM,
+    WSA.WSAEFAULT,
+  ]
+  return allowed.includes(code) ? (code as WsaCode) : WSA.WSAENETDOWN
+}

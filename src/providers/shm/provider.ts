@@ -1,0 +1,288 @@
+import { BlockList } from 'node:net'
+import { networkInterfaces } from 'node:os'
+import { SPI_VERSION, WSA, failure, formatAddress, isWildcard, success } from '../../spi/index.ts'
+import type {
+  ProviderData,
+  Result,
+  SanProvider,
+  SanSocket,
+  ServedSubnet,
+  SocketAddress,
+  SocketRequest,
+  StartupRequest,
+  Status,
+  Upcalls,
+  WsaCode,
+} from '../../spi/index.ts'
+import type { Clock } from '../../base/clock.ts'
+import type { PollerStats, ShmNative } from '../../native/shm.ts'
+import * as layout from './layout.ts'
+import { Link } from './link.ts'
+import type { LinkHost } from './link.ts'
+import type { ShmLimits } from './limits.ts'
+import type { PendingRequest, RequestQueue } from './listener.ts'
+import { candidateNames, rendezvousName } from './names.ts'
+import { Rendezvous } from './rendezvous.ts'
+import { readRequest } from './request.ts'
+import { ByteBudget } from './segments.ts'
+import { ShmSocket, answer, refuse } from './socket.ts'
+import type { SocketHost } from './socket.ts'
+import { checkListenerOwner, identifyPeer } from './trust.ts'
+import { Turns } from './turns.ts'
+
+const PIECE_BYTES = 64 << 10
+const FIRST_UNPRIVILEGED_PORT = 1024
+/** More than any request, so that the copy taken of it holds all of it. */
+const MAX_REQUEST_BYTES = layout.REGION_BYTES - layout.CONNECT_DATA_BYTE
+
+/** What the provider can tell of itself. */
+export interface ShmStats {
+  readonly links: number
+  readonly connections: number
+  /** Shared memory that this process has allocated. */
+  readonly bytes: number
+  readonly unknownNotifications: number
+  readonly poller: PollerStats | undefined
+}
+
+/**
+ * Carries connections between event loops of one host over shared memory.
+ *
+ * A process offers its listeners at abstract rendezvous names; the first connect to one makes a {@link Link}, which all
+ * further connects use without a system call. docs/shared-memory.md has the picture.
+ */
+export class ShmProvider implements SanProvider, LinkHost, SocketHost {
+  readonly name = 'shm'
+  readonly native: ShmNative
+  readonly limits: ShmLimits
+  readonly clock: Clock
+  readonly turns: Turns
+  readonly budget: ByteBudget
+  readonly schedule: (job: () => void) => void
+  readonly #sockets = new Set<ShmSocket>()
+  readonly #links = new Set<Link>()
+  /** Open links by destination, to save the rendezvous. */
+  readonly #routes = new Map<string, Link>()
+  readonly #listeners = new Map<string, { readonly queue: RequestQueue; readonly rendezvous: Rendezvous }>()
+  #upcalls: Upcalls | undefined
+  #starts = 0
+  #connections = 0
+  #served = new BlockList()
+
+  constructor(native: ShmNative, limits: ShmLimits, clock: Clock, spinNanoseconds: number) {
+    this.native = native
+    this.limits = limits
+    this.clock = clock
+    this.turns = new Turns(native, spinNanoseconds)
+    this.schedule = this.turns.schedule
+    this.budget = new ByteBudget(limits.maxBytes)
+  }
+
+  get maxMemoryBytes(): number {
+    return this.limits.maxRingBytes
+  }
+
+  get upcalls(): Upcalls {
+    if (this.#upcalls === undefined) throw new Error('Cannot make an upcall: the provider was not started')
+    return this.#upcalls
+  }
+
+  get stats(): ShmStats {
+    let unknownNotifications = 0
+    for (const link of this.#links) unknownNotifications += link.unknownNotifications
+    return {
+      links: this.#links.size,
+      connections: this.#connections,
+      bytes: this.budget.used,
+      unknownNotifications,
+      poller: this.turns.stats,
+    }
+  }
+
+  /** Keeps the process alive while connections have something to wait for. */
+  keepAlive(on: boolean): void {
+    this.turns.poller.keepAlive(on)
+  }
+
+  // --- SanProvider --------------------------------------------------------------------------------------------------
+
+  startup(request: StartupRequest): Result<ProviderData> {
+    if (request.version.major !== SPI_VERSION.major) return failure(WSA.WSAVERNOTSUPPORTED)
+    this.#starts += 1
+    this.#upcalls ??= request.upcalls
+    this.addressList()
+    return success({
+      version: SPI_VERSION,
+      description: 'shared memory between processes of this host',
+      limits: {
+        regionBytes: layout.REGION_BYTES,
+        maxMemoryBytes: this.limits.maxRingBytes,
+        pieceBytes: PIECE_BYTES,
+      },
+    })
+  }
+
+  cleanup(): Status {
+    if (this.#starts === 0) return WSA.WSANOTINITIALISED
+    this.#starts -= 1
+    if (this.#starts > 0) return 0
+    for (const socket of [...this.#sockets]) socket.close()
+    for (const link of [...this.#links]) link.fail(WSA.WSA_OPERATION_ABORTED)
+    return 0
+  }
+
+  addressList(): Result<readonly ServedSubnet[]> {
+    const subnets: ServedSubnet[] = [
+      { family: 'IPv4', address: '127.0.0.0', prefixLength: 8 },
+      { family: 'IPv6', address: '::1', prefixLength: 128 },
+    ]
+    for (const addresses of Object.values(networkInterfaces())) {
+      for (const { family, address, internal } of addresses ?? []) {
+        if (internal) continue
+        subnets.push({ family, address, prefixLength: family === 'IPv4' ? 32 : 128 })
+      }
+    }
+    this.#served = new BlockList()
+    for (const { family, address, prefixLength } of subnets) {
+      this.#served.addSubnet(address, prefixLength, family === 'IPv4' ? 'ipv4' : 'ipv6')
+    }
+    return success(subnets)
+  }
+
+  socket(request: SocketRequest): Result<SanSocket> {
+    if (this.#starts === 0) return failure(WSA.WSANOTINITIALISED)
+    if (request.duplicate !== undefined) return failure(WSA.WSAEOPNOTSUPP)
+    const socket = new ShmSocket(this)
+    const status = socket.attach()
+    return status === 0 ? success(socket) : failure(status)
+  }
+
+  // --- SocketHost ---------------------------------------------------------------------------------------------------
+
+  add(socket: ShmSocket): void {
+    this.#sockets.add(socket)
+  }
+
+  remove(socket: ShmSocket): void {
+    this.#sockets.delete(socket)
+  }
+
+  serves(address: SocketAddress): boolean {
+    if (isWildcard(address)) return true
+    return this.#served.check(address.address, address.family === 'IPv4' ? 'ipv4' : 'ipv6')
+  }
+
+  admit(): boolean {
+    if (this.#connections >= this.limits.maxConnections) return false
+    this.#connections += 1
+    return true
+  }
+
+  dismiss(): void {
+    this.#connections -= 1
+  }
+
+  listen(queue: RequestQueue): Status {
+    const rendezvous = new Rendezvous(
+      this,
+      rendezvousName(queue.address),
+      () => this.#links.size < this.limits.maxLinks,
+      (link) => {
+        this.#links.add(link)
+      },
+    )
+    const status = rendezvous.open()
+    if (status === 0) this.#listeners.set(rendezvous.name, { queue, rendezvous })
+    return status
+  }
+
+  unlisten(queue: RequestQueue): void {
+    const name = rendezvousName(queue.address)
+    const listener = this.#listeners.get(name)
+    if (listener?.queue !== queue) return
+    listener.rendezvous.close()
+    this.#listeners.delete(name)
+  }
+
+  linkTo(address: SocketAddress): Result<{ readonly link: Link; readonly listener: string }> {
+    const key = formatAddress(address)
+    const known = this.#routes.get(key)
+    if (known !== undefined) return success({ link: known, listener: known.name })
+    if (this.#links.size >= this.limits.maxLinks) return failure(WSA.WSAEPROCLIM)
+    const channel = this.native.connect(candidateNames(address))
+    if (typeof channel === 'number') return failure(connectCode(channel))
+    const peer = identifyPeer(this.native, channel.fd)
+    const distrust = typeof peer === 'number' ? peer : checkListenerOwner(this.native, peer, address)
+    if (distrust !== 0 || typeof peer === 'number') {
+      this.native.close(channel.fd)
+      return failure(distrust === 0 ? WSA.WSAENETDOWN : distrust)
+    }
+    const link = new Link(this, 'opener', channel.fd, channel.name, peer)
+    this.#links.add(link)
+    const status = link.open()
+    if (status !== 0) {
+      link.fail(status)
+      return failure(status)
+    }
+    this.#routes.set(key, link)
+    return success({ link, listener: link.name })
+  }
+
+  forget(address: SocketAddress): void {
+    this.#routes.delete(formatAddress(address))
+  }
+
+  // --- LinkHost -----------------------------------------------------------------------------------------------------
+
+  linkClosed(link: Link, code: WsaCode): void {
+    void code
+    this.#links.delete(link)
+    for (const [key, route] of this.#routes) if (route === link) this.#routes.delete(key)
+  }
+
+  requested(link: Link, id: number): void {
+    const peer = link.peerSlot(id)
+    if (peer === undefined) return
+    const word = peer.byte / 4
+    const state = Atomics.load(peer.segment.words, word + layout.SLOT_STATE)
+    const generation = layout.generationOf(state)
+    if (layout.phaseOf(state) === layout.PHASE_CLOSED) {
+      // Given up before we saw it: agree, so that the opener can use the slot again.
+      if (link.noteRequest(id, generation)) answer(link, id, generation, layout.PHASE_CLOSED, 0)
+      return
+    }
+    if (layout.phaseOf(state) !== layout.PHASE_OPEN || !link.noteRequest(id, generation)) return
+    const length = Math.min((peer.segment.words[word + layout.SLOT_DATA_BYTES] ?? 0) >>> 0, MAX_REQUEST_BYTES)
+    const from = peer.byte + layout.SLOT_HEADER_BYTES + layout.CONNECT_DATA_BYTE
+    const request = readRequest(peer.segment.bytes.slice(from, from + length))
+    const listener = request === undefined ? undefined : this.#listeners.get(request.listener)
+    if (request === undefined) {
+      answer(link, id, generation, layout.PHASE_REFUSED, WSA.WSAEFAULT)
+      return
+    }
+    const pending: PendingRequest = { link, id, generation, request }
+    if (!this.#plausible(request.remote, link)) refuse(pending, WSA.WSAEACCES)
+    else if (listener?.queue.covers(request.local) !== true) refuse(pending, WSA.WSAETIMEDOUT)
+    else if (!listener.queue.offer(pending)) refuse(pending, WSA.WSAECONNREFUSED)
+  }
+
+  /** Over TCP a peer could come from any address of this host, and from a low port only as root. */
+  #plausible(remote: SocketAddress, link: Link): boolean {
+    if (isWildcard(remote) || !this.serves(remote)) return false
+    return remote.port >= FIRST_UNPRIVILEGED_PORT || link.peer.uid === 0
+  }
+}
+
+function connectCode(errno: number): WsaCode {
+  switch (-errno) {
+    case 111: // ECONNREFUSED: nobody offers the name
+      return WSA.WSAETIMEDOUT
+    case 11: // EAGAIN: the rendezvous has more visitors than it can hold
+      return WSA.WSAEPROCLIM
+    case 23:
+    case 24:
+      return WSA.WSAEMFILE
+    default:
+      return WSA.WSAENETDOWN
+  }
+}

@@ -1,0 +1,22 @@
+/** Which event is legal when, for a SAN socket over shared memory; docs/states.md is drawn from it. */
+export const TRANSITIONS = {
+  open: { bind: 'bound', close: 'closed' },
+  bound: { listen: 'listening', connect: 'connecting', close: 'closed' },
+  listening: { close: 'closed' },
+  connecting: { accepted: 'connected', refused: 'bound', close: 'lingering' },
+  connected: { peerGone: 'disconnected', close: 'lingering' },
+  disconnected: { close: 'lingering' },
+  /** Closed here; the slot and its memory wait until the peer is through with them. */
+  lingering: { released: 'closed' },
+  closed: {},
+} as const satisfies Record<string, Record<string, string>>
+
+export type ShmSocketState = keyof typeof TRANSITIONS
+type KeysOf<T> = T extends unknown ? keyof T : never
+export type ShmSocketEvent = KeysOf<(typeof TRANSITIONS)[ShmSocketState]>
+
+/** The state that `event` leads to, or undefined where it is illegal. */
+export function next(state: ShmSocketState, event: ShmSocketEvent): ShmSocketState | undefined {
+  const row: Partial<Record<ShmSocketEvent, ShmSocketState>> = TRANSITIONS[state]
+  return row[event]
+}

@@ -1,0 +1,81 @@
+import { Fifo } from '../../base/fifo.ts'
+import type { Poller, PollerStats, ShmNative } from '../../native/shm.ts'
+import { invariant } from '../../base/invariant.ts'
+
+/** A link as the loop sees it. */
+export interface Notifiable {
+  /** Takes one notification; false when there is none. */
+  dispatchOne(): boolean
+}
+
+/**
+ * This event loop's share of the work: runs notifications and local jobs, one per callback from native code, so that
+ * ticks and microtasks run between them as they do between libuv's own events.
+ */
+export class Turns {
+  readonly #native: ShmNative
+  readonly #spinNanoseconds: number
+  readonly #jobs = new Fifo<() => void>()
+  readonly #links: (Notifiable | undefined)[] = []
+  #poller: Poller | undefined
+  #draining = false
+  #preferLinks = false
+  #next = 0
+
+  constructor(native: ShmNative, spinNanoseconds: number) {
+    this.#native = native
+    this.#spinNanoseconds = spinNanoseconds
+  }
+
+  /** Made at first use: a process without connections pays nothing. */
+  get poller(): Poller {
+    this.#poller ??= new this.#native.Poller(this.#spinNanoseconds, this.#drain)
+    return this.#poller
+  }
+
+  get stats(): PollerStats | undefined {
+    return this.#poller?.stats()
+  }
+
+  /** Runs `job` soon, in a callback of its own. */
+  readonly schedule = (job: () => void): void => {
+    this.#jobs.push(job)
+    if (!this.#draining && this.#jobs.length === 1) this.poller.wake()
+  }
+
+  add(link: Notifiable): number {
+    let index = this.#links.indexOf(undefined)
+    if (index < 0) index = this.#links.length
+    this.#links[index] = link
+    return index
+  }
+
+  remove(index: number): void {
+    invariant(this.#links[index], `link ${index} is watched`)
+    this.#links[index] = undefined
+  }
+
+  // Jobs and links in turn, so that neither starves the other; links round robin.
+  readonly #drain = (): boolean => {
+    this.#draining = true
+    try {
+      this.#preferLinks = !this.#preferLinks
+      if (this.#preferLinks && this.#dispatchLink()) return this.#jobs.length > 0
+      const job = this.#jobs.shift()
+      if (job !== undefined) job()
+      else if (!this.#preferLinks) this.#dispatchLink()
+    } finally {
+      this.#draining = false
+    }
+    return this.#jobs.length > 0
+  }
+
+  #dispatchLink(): boolean {
+    const count = this.#links.length
+    for (let i = 0; i < count; i++) {
+      this.#next = this.#next + 1 < count ? this.#next + 1 : 0
+      if (this.#links[this.#next]?.dispatchOne() === true) return true
+    }
+    return false
+  }
+}

@@ -1,0 +1,96 @@
+import { FD_CONNECT, WSA, failure, isFinalConnectError, success } from '../spi/index.ts'
+import type { Result, SanSocket, SocketAddress, WsaCode } from '../spi/index.ts'
+import type { Cancel, Clock } from '../base/clock.ts'
+import { NetworkEvent } from './network-event.ts'
+import type { Schedule } from './network-event.ts'
+import { decodeHello } from './session/hello.ts'
+import { Session } from './session/session.ts'
+import type { StartedProvider } from './started-provider.ts'
+
+/** How an attempt over a SAN ended. A failure that is not `final` goes on over TCP/IP. */
+export type SanConnectResult =
+  | { readonly kind: 'connected'; readonly session: Session }
+  | { readonly kind: 'failed'; readonly code: WsaCode; readonly final: boolean; readonly timedOut: boolean }
+
+export interface ConnectEnvironment {
+  readonly schedule: Schedule
+  readonly clock: Clock
+  readonly connectTimeoutMs: number
+}
+
+/**
+ * Connects a companion: event first, then connect, then the result by event or at once (WSD-CONN-4 to -9, RACE-10 to -12).
+ * The companion is closed before a failure is reported (WSD-CONN-12, RACE-30).
+ *
+ * @param done Called once, never before this function has returned.
+ * @returns Cancels the attempt; `done` is not called then (WSD-CONN-20, RACE-29).
+ */
+export function connectCompanion(
+  environment: ConnectEnvironment,
+  started: StartedProvider,
+  companion: SanSocket,
+  destination: SocketAddress,
+  done: (result: SanConnectResult) => void,
+): Cancel {
+  const { schedule, clock, connectTimeoutMs } = environment
+  let over = false
+  let cancelTimer: Cancel | undefined
+  const finish = (result: SanConnectResult): void => {
+    over = true
+    cancelTimer?.()
+    done(result)
+  }
+  const fail = (code: WsaCode, timedOut = false): void => {
+    companion.close()
+    finish({ kind: 'failed', code, final: !timedOut && isFinalConnectError(code), timedOut })
+  }
+  const event = new NetworkEvent(schedule, () => {
+    if (over) return
+    const events = companion.enumNetworkEvents(event)
+    if (!events.ok) {
+      fail(events.error)
+      return
+    }
+    if ((events.value.mask & FD_CONNECT) === 0) return
+    if (events.value.connectStatus !== 0) {
+      fail(events.value.connectStatus)
+      return
+    }
+    const session = agree(started, companion)
+    if (session.ok) finish({ kind: 'connected', session: session.value })
+    else fail(session.error)
+  })
+  const selected = companion.eventSelect(event, FD_CONNECT)
+  const status = selected === 0 ? companion.connect(destination, started.hello) : selected
+  if (status === 0) {
+    event.set()
+  } else if (status !== WSA.WSAEWOULDBLOCK) {
+    schedule(() => {
+      if (!over) fail(status)
+    })
+  } else {
+    cancelTimer = clock.after(connectTimeoutMs, () => {
+      fail(WSA.WSAETIMEDOUT, true)
+    })
+  }
+  return () => {
+    if (over) return
+    over = true
+    cancelTimer?.()
+    companion.close()
+  }
+}
+
+/** The acceptor has answered: check its hello and start the session. */
+function agree(started: StartedProvider, companion: SanSocket): Result<Session> {
+  const peerHello = decodeHello(companion.calleeData())
+  if (peerHello === 'version') return failure(WSA.WSAVERNOTSUPPORTED)
+  if (peerHello === 'malformed' || peerHello.regionBytes !== started.limits.regionBytes) {
+    return failure(WSA.WSAEFAULT)
+  }
+  const memory = companion.memory()
+  if (!memory.ok) return memory
+  return success(
+    new Session({ socket: companion, memory: memory.value, limits: started.limits, peerHello, role: 'initiator' }),
+  )
+}

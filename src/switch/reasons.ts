@@ -1,0 +1,57 @@
+import { WSA } from '../spi/index.ts'
+import type { WsaCode } from '../spi/index.ts'
+
+/** Why a connection or a listener stays on TCP/IP. One row per reason; docs/reasons.md has a heading per row. */
+export const REASONS = {
+  'no-route': 'no SAN provider serves the address',
+  'peer-not-switched': 'nobody at the address offers a SAN connection',
+  'peer-other-user': 'the peer belongs to another user',
+  'peer-not-owner': 'whoever offers the SAN connection does not own the TCP listener at the address',
+  'peer-malformed': 'the peer offered something malformed',
+  version: 'the peer speaks another version',
+  'handshake-timeout': 'the peer did not answer in time',
+  resource: 'memory or descriptors ran out',
+  limit: 'a limit on links or connections was reached',
+  reservation: 'no local port could be reserved',
+  'name-taken': 'another process offers SAN connections at the same address',
+  'provider-error': 'the SAN provider failed',
+  inherited: 'the listener was made by another process',
+  cluster: 'cluster workers share the listener',
+  shared: 'the listener was handed to another process',
+  'reuse-port': 'several listeners share the port',
+  tls: 'TLS runs inside Node on the descriptor',
+  http2: 'HTTP/2 runs inside Node on the descriptor',
+  'pause-on-connect': 'the server hands its connections on unread',
+  bridged: 'native code took the stream over',
+  'native-stream': 'native code uses the stream while it connects',
+  off: 'switching is turned off',
+} as const
+
+export type Reason = keyof typeof REASONS
+
+/** The reason behind a failure that is not final. `stage` tells apart what one code means at different calls. */
+export function reasonFor(code: WsaCode, stage: 'create' | 'listen' | 'connect'): Reason {
+  switch (code) {
+    case WSA.WSAETIMEDOUT:
+      return 'peer-not-switched'
+    case WSA.WSAEACCES:
+      return 'peer-other-user'
+    case WSA.WSAEINVALIDPROVIDER:
+      return 'peer-not-owner'
+    case WSA.WSAEFAULT:
+      return 'peer-malformed'
+    case WSA.WSAVERNOTSUPPORTED:
+      return 'version'
+    case WSA.WSAENOBUFS:
+    case WSA.WSAEMFILE:
+      return 'resource'
+    case WSA.WSAEPROCLIM:
+      return 'limit'
+    case WSA.WSAEADDRNOTAVAIL:
+      return stage === 'listen' ? 'name-taken' : 'no-route'
+    case WSA.WSAENETUNREACH:
+      return 'no-route'
+    default:
+      return 'provider-error'
+  }
+}

@@ -1,0 +1,39 @@
+import { SESSION_VERSION } from './layout.ts'
+
+const MAGIC = 0x57_53_44_53
+const BYTES = 20
+
+/** What each side tells the other before the session exists; rides in connect and accept (WSD-NEG-4: at most 256 bytes). */
+export interface Hello {
+  /** Bytes of the sender's region: the layout both must agree on. */
+  readonly regionBytes: number
+  /** Largest ring the sender will ever announce. */
+  readonly maxRingBytes: number
+  /** Bits for what a later version can do; unknown ones are ignored. */
+  readonly features: number
+}
+
+export function encodeHello(hello: Hello): Uint8Array {
+  const bytes = new Uint8Array(BYTES)
+  const view = new DataView(bytes.buffer)
+  view.setUint32(0, MAGIC, true)
+  view.setUint16(4, SESSION_VERSION, true)
+  view.setUint32(8, hello.regionBytes, true)
+  view.setUint32(12, hello.maxRingBytes, true)
+  view.setUint32(16, hello.features, true)
+  return bytes
+}
+
+/** The hello in `bytes`, or why there is none. */
+export function decodeHello(bytes: Uint8Array): Hello | 'version' | 'malformed' {
+  if (bytes.length < 6) return 'malformed'
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  if (view.getUint32(0, true) !== MAGIC) return 'malformed'
+  if (view.getUint16(4, true) !== SESSION_VERSION) return 'version'
+  if (bytes.length !== BYTES) return 'malformed'
+  return {
+    regionBytes: view.getUint32(8, true),
+    maxRingBytes: view.getUint32(12, true),
+    features: view.getUint32(16, true),
+  }
+}

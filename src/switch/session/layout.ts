@@ -1,0 +1,30 @@
+/**
+ * The session header at the start of each side's send region: words that only its owner writes. The rest of the region
+ * is the first ring. docs/session-protocol.md explains each.
+ */
+export const SESSION_VERSION = 1
+
+export const HEADER_BYTES = 192
+export const MIN_REGION_BYTES = HEADER_BYTES + 1024
+
+// First cache line: what the owner sends.
+export const PRODUCED = 0
+export const FLAGS = 1
+export const RING_GENERATION = 2
+export const RING_DESCRIPTOR = 3
+export const RING_BYTES = 4
+export const RING_START = 5
+// Second cache line: what the owner has taken of the peer's.
+export const CONSUMED = 16
+export const ADOPTED_GENERATION = 17
+
+/** The initiator goes through with the connection. */
+export const FLAG_OPEN = 1
+/** No byte follows the produced cursor. */
+export const FLAG_END = 2
+/** The owner has closed; it reads no more. */
+export const FLAG_CLOSED = 4
+/** The connection ended abruptly, as a TCP reset does. */
+export const FLAG_ABORT = 8
+/** The owner waits for room: signal when there is some. */
+export const FLAG_BLOCKED = 16

@@ -1,0 +1,107 @@
+import type { ConnectionMemory, SanSocket } from '../../spi/index.ts'
+import * as layout from './layout.ts'
+import { copyOut, ringIn } from './ring.ts'
+import type { Ring } from './ring.ts'
+import { inlineRingBytes } from './sender.ts'
+
+/**
+ * The receiving half of a session: takes bytes out of the peer's ring and gives credit. Every word of the peer is read
+ * once into a local and checked before it is used; what does not fit makes the receiver {@link broken}.
+ */
+export class Receiver {
+  readonly #socket: SanSocket
+  readonly #memory: ConnectionMemory
+  readonly #word: number
+  readonly #peerWord: number
+  readonly #maxRingBytes: number
+  #ring: Ring
+  #generation = 0
+  #consumed = 0
+  #broken = false
+
+  /** @param maxRingBytes What the peer said it would never exceed. */
+  constructor(socket: SanSocket, memory: ConnectionMemory, maxRingBytes: number) {
+    this.#socket = socket
+    this.#memory = memory
+    this.#word = memory.send.offset / 4
+    this.#peerWord = memory.receive.offset / 4
+    this.#maxRingBytes = maxRingBytes
+    this.#ring = ringIn(memory.receive, layout.HEADER_BYTES, inlineRingBytes(memory.receive.length))
+  }
+
+  get broken(): boolean {
+    return this.#broken
+  }
+
+  /** The peer's flags as they are now. */
+  get flags(): number {
+    return Atomics.load(this.#memory.receive.words, this.#peerWord + layout.FLAGS)
+  }
+
+  /** Bytes that can be read now; more may follow in the next ring. */
+  get available(): number {
+    const { words } = this.#memory.receive
+    // Cursor first: a ring announced before it is then seen, too.
+    const produced = Atomics.load(words, this.#peerWord + layout.PRODUCED)
+    let unread = (produced - this.#consumed) >>> 0
+    const generation = Atomics.load(words, this.#peerWord + layout.RING_GENERATION)
+    if (generation !== this.#generation) {
+      const start = words[this.#peerWord + layout.RING_START] ?? 0
+      const left = (start - this.#consumed) >>> 0
+      if (left > this.#ring.size) return this.#break()
+      if (left > 0) return Math.min(left, unread)
+      if (!this.#adopt(generation)) return this.#break()
+    }
+    if (unread > this.#ring.size) unread = this.#break()
+    return unread
+  }
+
+  /** Copies up to `maxBytes` out; returns how many. */
+  readInto(target: Uint8Array, to: number, maxBytes: number): number {
+    const length = Math.min(this.available, maxBytes)
+    if (length > 0) this.#take(target, to, length)
+    return length
+  }
+
+  /** A new buffer of at most `maxBytes`, or undefined when nothing is there. The caller owns it. */
+  read(maxBytes: number): Buffer | undefined {
+    const length = Math.min(this.available, maxBytes)
+    if (length === 0) return undefined
+    const target = Buffer.allocUnsafe(length)
+    this.#take(target, 0, length)
+    return target
+  }
+
+  #take(target: Uint8Array, to: number, length: number): void {
+    copyOut(this.#ring, this.#consumed, target, to, length)
+    this.#consumed = (this.#consumed + length) | 0
+    const { send, receive } = this.#memory
+    Atomics.store(send.words, this.#word + layout.CONSUMED, this.#consumed)
+    // Only a waiting writer wants to know, and only when waking it is worth while.
+    if ((Atomics.load(receive.words, this.#peerWord + layout.FLAGS) & layout.FLAG_BLOCKED) === 0) return
+    const unread = (Atomics.load(receive.words, this.#peerWord + layout.PRODUCED) - this.#consumed) >>> 0
+    if (unread > this.#ring.size / 2) return
+    this.#socket.rdmaWrite(send, 0, layout.HEADER_BYTES, null)
+    this.#socket.signal()
+  }
+
+  #adopt(generation: number): boolean {
+    const { words } = this.#memory.receive
+    const size = words[this.#peerWord + layout.RING_BYTES] ?? 0
+    const descriptor = (words[this.#peerWord + layout.RING_DESCRIPTOR] ?? 0) >>> 0
+    if (size <= 0 || size > this.#maxRingBytes || (size & (size - 1)) !== 0) return false
+    const region = this.#socket.peerMemory(descriptor, size)
+    if (!region.ok) return false
+    this.#ring = ringIn(region.value, 0, size)
+    this.#generation = generation
+    const { send } = this.#memory
+    Atomics.store(send.words, this.#word + layout.ADOPTED_GENERATION, generation)
+    this.#socket.rdmaWrite(send, 0, layout.HEADER_BYTES, null)
+    return true
+  }
+
+  #break(): number {
+    this.#broken = true
+    return 0
+  }
+}

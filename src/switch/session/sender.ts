@@ -1,0 +1,175 @@
+import type { ConnectionMemory, RegisteredMemory, SanSocket } from '../../spi/index.ts'
+import * as layout from './layout.ts'
+import { copyIn, ringIn } from './ring.ts'
+import type { Ring } from './ring.ts'
+
+/** The first ring beyond the one in the region, and how much larger each next one is. */
+const FIRST_RING_BYTES = 16 << 10
+const GROWTH = 8
+/** A ring should hold this many writes of the size seen, so that writer and reader work at the same time. */
+const WRITES_PER_RING = 4
+const GROWTH_PAUSE = 64
+
+/**
+ * The sending half of a session: puts bytes into the ring, publishes the cursor, moves to a larger ring when one fills.
+ * The peer's words are read once, checked, then used.
+ */
+export class Sender {
+  readonly #socket: SanSocket
+  readonly #memory: ConnectionMemory
+  readonly #word: number
+  readonly #peerWord: number
+  readonly #maxRingBytes: number
+  readonly #pieceBytes: number
+  #registered: RegisteredMemory
+  #ring: Ring
+  /** The ring before, until the peer has moved on to ours. */
+  #old: RegisteredMemory | undefined
+  #ringStart = 0
+  #generation = 0
+  #produced = 0
+  #peerConsumed = 0
+  #flags = 0
+  /** Attempts to let pass before memory is asked for again. */
+  #growthPause = 0
+  #broken = false
+
+  constructor(socket: SanSocket, memory: ConnectionMemory, maxRingBytes: number, pieceBytes: number) {
+    this.#socket = socket
+    this.#memory = memory
+    this.#word = memory.send.offset / 4
+    this.#peerWord = memory.receive.offset / 4
+    this.#maxRingBytes = maxRingBytes
+    this.#pieceBytes = pieceBytes
+    this.#registered = memory.send
+    this.#ring = ringIn(memory.send, layout.HEADER_BYTES, inlineRingBytes(memory.send.length))
+  }
+
+  /** The peer wrote a cursor that cannot be: the connection is to be aborted. */
+  get broken(): boolean {
+    return this.#broken
+  }
+
+  get ringBytes(): number {
+    return this.#ring.size
+  }
+
+  /** Puts in what fits of `chunk` from `from` on; returns how many bytes that were. Short means blocked. */
+  write(chunk: Uint8Array, from: number): number {
+    const end = chunk.length
+    if (end - from > this.#ring.size) this.#grow((end - from) * WRITES_PER_RING)
+    let at = from
+    while (at < end) {
+      let room = this.#room()
+      if (room === 0 && this.#grow(this.#ring.size * GROWTH)) room = this.#room()
+      if (room === 0) room = this.#block()
+      if (room === 0) break
+      const piece = Math.min(room, end - at, this.#pieceBytes)
+      copyIn(this.#ring, this.#produced, chunk, at, at + piece)
+      this.#publish(piece)
+      at += piece
+    }
+    if (at === end) this.#unblock()
+    return at - from
+  }
+
+  /** True when a blocked writer should try again. */
+  get hasRoom(): boolean {
+    return this.#room() > 0
+  }
+
+  /** Sets flags the peer is to see, and tells it. */
+  raise(flags: number): void {
+    if ((this.#flags & flags) === flags) return
+    this.#setFlags(this.#flags | flags)
+    this.#socket.signal()
+  }
+
+  #publish(length: number): void {
+    const { send } = this.#memory
+    const at = this.#produced & (this.#ring.size - 1)
+    const first = Math.min(length, this.#ring.size - at)
+    const base = this.#ring.base - this.#registered.offset
+    this.#socket.rdmaWrite(this.#registered, base + at, first, null)
+    if (first < length) this.#socket.rdmaWrite(this.#registered, base, length - first, null)
+    this.#produced = (this.#produced + length) | 0
+    Atomics.store(send.words, this.#word + layout.PRODUCED, this.#produced)
+    this.#socket.rdmaWrite(send, 0, layout.HEADER_BYTES, null)
+    this.#socket.signal()
+  }
+
+  // Free bytes in the ring we write now; what is left in the one before does not count against it.
+  #room(): number {
+    const consumed = Atomics.load(this.#memory.receive.words, this.#peerWord + layout.CONSUMED)
+    if ((consumed - this.#peerConsumed) >>> 0 > (this.#produced - this.#peerConsumed) >>> 0) {
+      this.#broken = true
+      return 0
+    }
+    this.#peerConsumed = consumed
+    if (this.#old !== undefined) this.#retire()
+    const behind = this.#old !== undefined && ((this.#ringStart - consumed) | 0) > 0
+    const used = (this.#produced - (behind ? this.#ringStart : consumed)) >>> 0
+    return this.#ring.size - used
+  }
+
+  #retire(): void {
+    const adopted = Atomics.load(this.#memory.receive.words, this.#peerWord + layout.ADOPTED_GENERATION)
+    if (adopted !== this.#generation) return
+    if (this.#old !== this.#memory.send && this.#old !== undefined) this.#socket.deregisterMemory(this.#old)
+    this.#old = undefined
+  }
+
+  // One handover at a time: the peer reads the announcement until it says that it has adopted the ring.
+  #grow(wanted: number): boolean {
+    if (this.#broken || this.#ring.size >= this.#maxRingBytes) return false
+    if (this.#growthPause > 0) {
+      this.#growthPause -= 1
+      return false
+    }
+    this.#room()
+    if (this.#old !== undefined) return false
+    let size = FIRST_RING_BYTES
+    while (size < wanted) size *= 2
+    size = Math.min(size, this.#maxRingBytes)
+    if (size <= this.#ring.size) return false
+    const registered = this.#socket.registerMemory(size)
+    if (!registered.ok) {
+      // Memory is short: the ring there is still carries everything, slower.
+      this.#growthPause = GROWTH_PAUSE
+      return false
+    }
+    this.#old = this.#registered
+    this.#registered = registered.value
+    this.#ring = ringIn(registered.value, 0, size)
+    this.#ringStart = this.#produced
+    this.#generation = (this.#generation + 1) | 0
+    const { words } = this.#memory.send
+    words[this.#word + layout.RING_DESCRIPTOR] = registered.value.descriptor
+    words[this.#word + layout.RING_BYTES] = size
+    words[this.#word + layout.RING_START] = this.#ringStart
+    Atomics.store(words, this.#word + layout.RING_GENERATION, this.#generation)
+    return true
+  }
+
+  // Says that we wait, then looks once more: the peer may have made room before it could see that we wait.
+  #block(): number {
+    this.#setFlags(this.#flags | layout.FLAG_BLOCKED)
+    return this.#room()
+  }
+
+  #unblock(): void {
+    if ((this.#flags & layout.FLAG_BLOCKED) !== 0) this.#setFlags(this.#flags & ~layout.FLAG_BLOCKED)
+  }
+
+  #setFlags(flags: number): void {
+    this.#flags = flags
+    const { send } = this.#memory
+    Atomics.store(send.words, this.#word + layout.FLAGS, flags)
+    this.#socket.rdmaWrite(send, 0, layout.HEADER_BYTES, null)
+  }
+}
+
+/** The largest power of two that fits behind the header. */
+export function inlineRingBytes(regionBytes: number): number {
+  return 2 ** Math.floor(Math.log2(regionBytes - layout.HEADER_BYTES))
+}

@@ -1,0 +1,232 @@
+import { Overlapped, WSA } from '../../spi/index.ts'
+import type { ConnectionMemory, ProviderLimits, SanSocket, Status, WsaCode } from '../../spi/index.ts'
+import { invariant } from '../../base/invariant.ts'
+import type { Hello } from './hello.ts'
+import * as layout from './layout.ts'
+import { Receiver } from './receiver.ts'
+import { Sender } from './sender.ts'
+import { next } from './session-state.ts'
+import type { SessionEvent, SessionState } from './session-state.ts'
+
+/** Whoever uses a session hears from it through these, never from inside a call into it. */
+export interface SessionOwner {
+  /** Acceptor only: the initiator goes through with the connection. */
+  agreed(): void
+  /** Bytes, the end or a reset can be read. */
+  readable(): void
+  /** A write that was cut short may go on, or has become hopeless. */
+  writable(): void
+}
+
+export interface SessionParts {
+  readonly socket: SanSocket
+  readonly memory: ConnectionMemory
+  readonly limits: ProviderLimits
+  readonly peerHello: Hello
+  readonly role: 'initiator' | 'acceptor'
+}
+
+/**
+ * One connection over a SAN: a byte stream each way, half-close and reset, with the meaning TCP gives them on Linux.
+ *
+ * @source WSD §3.9, §3.12, §3.13, §3.20; docs/session-protocol.md
+ */
+export class Session {
+  readonly socket: SanSocket
+  readonly #sender: Sender
+  readonly #receiver: Receiver
+  readonly #receive = new Overlapped({
+    completed: (status) => {
+      this.#received(status)
+    },
+  })
+  #owner: SessionOwner | undefined
+  #state: SessionState = 'negotiating'
+  #peerGone = false
+  #blocked = false
+  /** A write went to a peer that had closed: the next one fails, as after the reset it would provoke. */
+  #wroteIntoClosed = false
+  #bytesRead = 0
+  #bytesWritten = 0
+
+  constructor(parts: SessionParts) {
+    this.socket = parts.socket
+    const maxRingBytes = Math.min(parts.limits.maxMemoryBytes, parts.peerHello.maxRingBytes)
+    this.#sender = new Sender(parts.socket, parts.memory, maxRingBytes, parts.limits.pieceBytes)
+    this.#receiver = new Receiver(parts.socket, parts.memory, parts.peerHello.maxRingBytes)
+    this.#post()
+    if (parts.role === 'initiator') {
+      this.#sender.raise(layout.FLAG_OPEN)
+      this.#move('agreed')
+    }
+  }
+
+  get state(): SessionState {
+    return this.#state
+  }
+  get bytesRead(): number {
+    return this.#bytesRead
+  }
+  get bytesWritten(): number {
+    return this.#bytesWritten
+  }
+
+  /** Who hears of what happens. What has happened before is told by a later event or found by asking. */
+  attach(owner: SessionOwner): void {
+    this.#owner = owner
+  }
+
+  #move(event: SessionEvent): void {
+    const to = next(this.#state, event)
+    invariant(to, `${event} is legal in session state ${this.#state}`)
+    this.#state = to
+  }
+
+  // --- sending ------------------------------------------------------------------------------------------------------
+
+  /**
+   * Takes what fits of `chunk` from `from` on. Fewer bytes than offered: the writer is blocked, and
+   * {@link SessionOwner.writable} follows.
+   *
+   * @returns bytes taken; or, negative, `WSAESHUTDOWN` after the end was sent here or both ways were shut by the peer,
+   *   `WSAECONNRESET` after a reset.
+   */
+  write(chunk: Uint8Array, from: number): number {
+    if (this.#state !== 'open' && this.#state !== 'halfOpen') {
+      return this.#state === 'reset' ? -WSA.WSAECONNRESET : -WSA.WSAESHUTDOWN
+    }
+    const flags = this.#receiver.flags
+    if (this.#peerGone || (flags & (layout.FLAG_ABORT | layout.FLAG_CLOSED)) !== 0) return this.#writeToClosed(flags, chunk.length - from)
+    const taken = this.#sender.write(chunk, from)
+    if (this.#sender.broken) return this.#violated()
+    this.#blocked = taken < chunk.length - from
+    this.#bytesWritten += taken
+    return taken
+  }
+
+  // The kernel takes the first write after the peer has closed, and fails the ones after the reset that it provokes.
+  #writeToClosed(flags: number, length: number): number {
+    if (this.#peerGone || (flags & layout.FLAG_ABORT) !== 0) return -WSA.WSAECONNRESET
+    if (this.#wroteIntoClosed || this.#blocked) return -WSA.WSAESHUTDOWN
+    this.#wroteIntoClosed = true
+    this.#bytesWritten += length
+    return length
+  }
+
+  /** Sends the end of the stream after everything written. Idempotent. */
+  shutdown(): void {
+    if (this.#state !== 'open' && this.#state !== 'halfOpen') return
+    this.#sender.raise(layout.FLAG_END)
+    this.#move('localEnd')
+  }
+
+  // --- receiving ----------------------------------------------------------------------------------------------------
+
+  /** Bytes that can be read now. */
+  get available(): number {
+    return this.#readsPossible ? this.#receiver.available : 0
+  }
+
+  /** A new buffer of at most `maxBytes` that the caller owns, or undefined when nothing is there. */
+  read(maxBytes: number): Buffer | undefined {
+    const chunk = this.#readsPossible ? this.#receiver.read(maxBytes) : undefined
+    if (chunk !== undefined) this.#bytesRead += chunk.length
+    return chunk
+  }
+
+  /** Copies at most `maxBytes` into the caller's own buffer at `to`; returns how many bytes. */
+  readInto(target: Uint8Array, to: number, maxBytes: number): number {
+    const length = this.#readsPossible ? this.#receiver.readInto(target, to, maxBytes) : 0
+    this.#bytesRead += length
+    return length
+  }
+
+  get #readsPossible(): boolean {
+    return this.#state === 'open' || this.#state === 'draining'
+  }
+
+  /**
+   * What follows when nothing more can be read: `more` may come, the peer's `end` was reached, or the connection was
+   * `reset`. Ask after {@link read} found nothing.
+   */
+  readEnd(): 'more' | 'end' | 'reset' {
+    if (this.#state === 'halfOpen' || this.#state === 'finished') return 'end'
+    if (this.#state !== 'open' && this.#state !== 'draining') return 'reset'
+    // Gone first, then flags, then bytes: each may only have been set after the next.
+    const gone = this.#peerGone
+    const flags = this.#receiver.flags
+    if (this.#receiver.available > 0) return 'more'
+    if (this.#receiver.broken) this.#violated()
+    else if ((flags & layout.FLAG_END) !== 0) this.#move('remoteEnd')
+    else if (gone || (flags & layout.FLAG_ABORT) !== 0) this.#move('reset')
+    else return 'more'
+    return this.readEnd()
+  }
+
+  // --- the end ------------------------------------------------------------------------------------------------------
+
+  /** Closes. Bytes left unread make it a reset, as closing a TCP socket does. */
+  close(): void {
+    if (this.#state === 'closed') return
+    const unread = this.#readsPossible && this.#receiver.available > 0
+    if (unread) this.reset()
+    else this.#end(layout.FLAG_END | layout.FLAG_CLOSED)
+  }
+
+  /** Ends the connection abruptly; the peer reads `WSAECONNRESET` after what it was sent before. */
+  reset(): void {
+    if (this.#state !== 'closed') this.#end(layout.FLAG_ABORT | layout.FLAG_CLOSED)
+  }
+
+  #end(flags: number): void {
+    this.#blocked = false
+    this.#sender.raise(flags)
+    this.#move('close')
+    this.socket.close()
+  }
+
+  // The peer broke the protocol: this connection ends, and no other.
+  #violated(): number {
+    this.#sender.raise(layout.FLAG_ABORT)
+    if (this.#state !== 'reset') this.#move('reset')
+    return -WSA.WSAECONNRESET
+  }
+
+  // --- what the provider tells --------------------------------------------------------------------------------------
+
+  /** The posted receive has completed: the peer signalled, or is gone. */
+  #received(status: Status): void {
+    if (this.#state === 'closed') return
+    if (status === 0) this.#post()
+    else this.#peerGone = true
+    if (this.#state === 'negotiating' && !this.#negotiated()) return
+    // Reading first, as the kernel's events come; either may close the session.
+    if (this.#readsPossible) this.#owner?.readable()
+    if (this.#blocked && this.#mayWrite()) this.#owner?.writable()
+  }
+
+  #negotiated(): boolean {
+    const flags = this.#receiver.flags
+    if ((flags & layout.FLAG_OPEN) !== 0) {
+      this.#move('agreed')
+      this.#owner?.agreed()
+      return true
+    }
+    if (this.#peerGone) {
+      this.#move('reset')
+      this.#owner?.readable()
+    }
+    return false
+  }
+
+  #mayWrite(): boolean {
+    if (this.#state !== 'open' && this.#state !== 'halfOpen') return true
+    const over = layout.FLAG_ABORT | layout.FLAG_CLOSED
+    return this.#peerGone || (this.#receiver.flags & over) !== 0 || this.#sender.hasRoom || this.#sender.broken
+  }
+
+  #post(): void {
+    const status: Status | WsaCode = this.socket.receive(this.#receive)
+    if (status !== WSA.WSA_IO_PENDING) this.#peerGone = true
+  }
+}

@@ -1,0 +1,210 @@
+import { WSA, isWildcard } from '../spi/index.ts'
+import type { SocketAddress, SocketOption, Status, TcpipSocket, WsaCode } from '../spi/index.ts'
+import type { Cancel } from '../base/clock.ts'
+import { invariant } from '../base/invariant.ts'
+import { createCompanion } from './companion.ts'
+import { connectCompanion } from './connect.ts'
+import type { ConnectEnvironment } from './connect.ts'
+import { SanListener } from './listen.ts'
+import type { Arrival } from './listen.ts'
+import { reasonFor } from './reasons.ts'
+import type { Reason } from './reasons.ts'
+import type { RouteTable } from './route-table.ts'
+import type { Session } from './session/session.ts'
+import { next } from './socket-state.ts'
+import type { SocketEvent, SocketState } from './socket-state.ts'
+import type { StartedProvider } from './started-provider.ts'
+import type { Stats } from './stats.ts'
+
+/** How an application's connect goes on. */
+export type ConnectOutcome =
+  | { readonly kind: 'san'; readonly session: Session; readonly local: SocketAddress; readonly provider: string }
+  /** TCP/IP's connect has been called; the face follows it. `status` is what it answered. */
+  | { readonly kind: 'tcpip'; readonly reason: Reason; readonly status: Status }
+  /** Final: the application gets the error. */
+  | { readonly kind: 'failed'; readonly code: WsaCode }
+
+export interface SocketEnvironment extends ConnectEnvironment {
+  readonly routes: RouteTable
+  readonly stats: Stats
+}
+
+/**
+ * An application's socket. TCP/IP made it and TCP/IP's descriptor is what the application holds; the switch decides at
+ * listen and connect whether a SAN provider serves it (WSD-SOCK-8).
+ */
+export class SwitchSocket {
+  readonly #environment: SocketEnvironment
+  readonly #tcp: TcpipSocket
+  readonly #options = new Map<SocketOption, number>()
+  readonly #listeners = new Map<StartedProvider, SanListener>()
+  #state: SocketState = 'idle'
+  #cancel: Cancel | undefined
+  #reason: Reason | undefined
+  #listening: { readonly local: SocketAddress; readonly backlog: number; onArrival: (arrival: Arrival) => void } | undefined
+
+  constructor(environment: SocketEnvironment, tcp: TcpipSocket) {
+    this.#environment = environment
+    this.#tcp = tcp
+  }
+
+  get state(): SocketState {
+    return this.#state
+  }
+  /** Why TCP/IP carries it, where it does. For a listener: why no SAN provider listens beside it. */
+  get reason(): Reason | undefined {
+    return this.#reason
+  }
+  /** The providers that listen beside TCP/IP. */
+  get providers(): string[] {
+    return [...this.#listeners.values()].map((listener) => listener.provider)
+  }
+
+  #move(event: SocketEvent): void {
+    const to = next(this.#state, event)
+    invariant(to, `${event} is legal in socket state ${this.#state}`)
+    this.#state = to
+  }
+
+  /** Remembers an option for the companion (WSD-COMP-11). */
+  record(option: SocketOption, value: number): void {
+    this.#options.set(option, value)
+  }
+
+  // --- listening ----------------------------------------------------------------------------------------------------
+
+  /**
+   * Listens: on TCP/IP, always and first; then on every SAN provider that serves the address. What fails there leaves
+   * TCP/IP serving (WSD-LISTEN-1, -2, -17).
+   *
+   * @param stay Given: the face knows why no SAN may serve this listener.
+   * @returns What TCP/IP answered.
+   */
+  listen(backlog: number, onArrival: (arrival: Arrival) => void, stay?: Reason): Status {
+    const status = this.#tcp.listen(backlog)
+    if (status !== 0 || this.#state !== 'idle') return status
+    this.#move('listen')
+    const local = this.#tcp.localAddress()
+    if (stay !== undefined || !local.ok) {
+      this.#reason = stay ?? 'provider-error'
+      this.#environment.stats.stayed(this.#reason)
+      return 0
+    }
+    this.#listening = { local: local.value, backlog, onArrival }
+    const { routes } = this.#environment
+    const eligible = isWildcard(local.value) ? routes.providers : routes.serving(local.value)
+    this.#reason = 'no-route'
+    for (const started of eligible) this.serve(started)
+    if (this.#listeners.size === 0) this.#environment.stats.stayed(this.#reason)
+    return 0
+  }
+
+  /** Adds a provider's listener; also for one that appears while a wildcard listener stands (WSD-INST-9). */
+  serve(started: StartedProvider): void {
+    const listening = this.#listening
+    if (listening === undefined || this.#listeners.has(started)) return
+    const opened = SanListener.open(
+      this.#environment,
+      started,
+      listening.local,
+      this.#options,
+      listening.backlog,
+      (arrival) => {
+        this.#environment.stats.accepts += 1
+        listening.onArrival(arrival)
+      },
+    )
+    if (opened.ok) {
+      this.#listeners.set(started, opened.listener)
+      this.#reason = undefined
+    } else if (this.#listeners.size === 0) {
+      this.#reason = reasonFor(opened.code, 'listen')
+    }
+  }
+
+  get isWildcardListener(): boolean {
+    return this.#listening !== undefined && isWildcard(this.#listening.local)
+  }
+
+  /** From here on TCP/IP serves the listener alone. */
+  leaveSan(reason: Reason): void {
+    for (const listener of this.#listeners.values()) listener.close()
+    this.#listeners.clear()
+    this.#listening = undefined
+    this.#reason = reason
+  }
+
+  // --- connecting ---------------------------------------------------------------------------------------------------
+
+  /**
+   * Connects over the SAN provider that serves `destination`, or over TCP/IP (WSD-CONN-1, -2, -13).
+   *
+   * @param stay Given: the face knows why this connection must stay on TCP/IP.
+   * @param done Called once; at once, from inside this call, where no SAN provider takes part.
+   */
+  connect(destination: SocketAddress, done: (outcome: ConnectOutcome) => void, stay?: Reason): void {
+    this.#move('connect')
+    const started = stay === undefined ? this.#environment.routes.lookUp(destination) : undefined
+    if (started === undefined) {
+      this.#stay(destination, stay ?? 'no-route', 'stay', done)
+      return
+    }
+    const local = this.#tcp.reserve(destination)
+    if (!local.ok) {
+      this.#stay(destination, 'reservation', 'stay', done)
+      return
+    }
+    const companion = createCompanion(started, local.value, this.#options)
+    if (!companion.ok) {
+      this.#stay(destination, reasonFor(companion.error, 'create'), 'stay', done)
+      return
+    }
+    this.#move('companion')
+    this.#cancel = connectCompanion(this.#environment, started, companion.value, destination, (result) => {
+      this.#cancel = undefined
+      if (result.kind === 'connected') {
+        this.#move('agreed')
+        this.#environment.stats.connects += 1
+        done({ kind: 'san', session: result.session, local: local.value, provider: started.provider.name })
+      } else if (result.final) {
+        this.#move('refused')
+        this.#environment.stats.refusals += 1
+        this.#tcp.release()
+        done({ kind: 'failed', code: result.code })
+      } else {
+        this.#stay(destination, result.timedOut ? 'handshake-timeout' : reasonFor(result.code, 'connect'), 'failed', done)
+      }
+    })
+  }
+
+  #stay(
+    destination: SocketAddress,
+    reason: Reason,
+    event: 'stay' | 'failed',
+    done: (outcome: ConnectOutcome) => void,
+  ): void {
+    this.#reason = reason
+    this.#move(event)
+    this.#environment.stats.stayed(reason)
+    done({ kind: 'tcpip', reason, status: this.#tcp.connect(destination) })
+  }
+
+  // --- the end ------------------------------------------------------------------------------------------------------
+
+  /** Gives up whatever the switch holds for the socket; closing a session is its user's business. */
+  close(): void {
+    if (this.#state === 'closed') return
+    this.#cancel?.()
+    this.#cancel = undefined
+    this.leaveSan(this.#reason ?? 'off')
+    this.#tcp.release()
+    this.#move('close')
+  }
+}
+
+/** The Winsock code as the errno name Node uses for it. */
+export function errnoName(code: WsaCode): string {
+  if (code === WSA.WSAECONNREFUSED) return 'ECONNREFUSED'
+  if (code === WSA.WSAEHOSTUNREACH) return 'EHOSTUNREACH'
+  return 'ECONNRESET'
+}

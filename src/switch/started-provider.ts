@@ -1,0 +1,20 @@
+import type { ProviderLimits, SanProvider } from '../spi/index.ts'
+import { encodeHello } from './session/hello.ts'
+import type { Hello } from './session/hello.ts'
+
+/** A provider the switch has started, and what both sides agreed on. */
+export interface StartedProvider {
+  readonly provider: SanProvider
+  readonly description: string
+  readonly limits: ProviderLimits
+  /** What our sessions over this provider say first. */
+  readonly hello: Uint8Array
+}
+
+export function started(provider: SanProvider, description: string, limits: ProviderLimits): StartedProvider {
+  return { provider, description, limits, hello: encodeHello(helloOf(limits)) }
+}
+
+export function helloOf(limits: ProviderLimits): Hello {
+  return { regionBytes: limits.regionBytes, maxRingBytes: limits.maxMemoryBytes, features: 0 }
+}

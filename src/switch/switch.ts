@@ -1,0 +1,121 @@
+import { SPI_VERSION } from '../spi/index.ts'
+import type { SanProvider, TcpipSocket, WsaCode } from '../spi/index.ts'
+import { systemClock } from '../base/clock.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Schedule } from './network-event.ts'
+import { RouteTable } from './route-table.ts'
+import { SwitchSocket } from './socket.ts'
+import type { SocketEnvironment } from './socket.ts'
+import { helloOf, started } from './started-provider.ts'
+import type { StartedProvider } from './started-provider.ts'
+import { Stats } from './stats.ts'
+import { UpcallTable } from './upcall-table.ts'
+import { MAX_CONNECT_DATA_BYTES } from '../spi/limits.ts'
+import { MIN_REGION_BYTES } from './session/layout.ts'
+
+export interface SwitchOptions {
+  /** The SAN providers, the preferred one first. */
+  readonly san: readonly SanProvider[]
+  readonly clock?: Clock
+  /** Runs a job soon, in a turn of its own; `setImmediate` unless a provider knows better. */
+  readonly schedule?: Schedule
+  /** How long a peer may take to answer before the connect goes on over TCP/IP, in ms. */
+  readonly connectTimeoutMs?: number
+}
+
+const DEFAULT_CONNECT_TIMEOUT_MS = 50
+
+/** What became of each provider at start-up. */
+export interface ProviderReport {
+  readonly name: string
+  readonly description?: string
+  /** Why it is not used. */
+  readonly error?: WsaCode
+}
+
+/**
+ * Chooses, per connection, the ordinary TCP/IP provider or a SAN provider, and supplies TCP's semantics on top of the
+ * latter. Several may live in one process; none is global.
+ *
+ * @source WSD §2, §3.1
+ */
+export class Switch {
+  readonly stats = new Stats()
+  readonly #routes = new RouteTable()
+  readonly #upcalls = new UpcallTable()
+  readonly #environment: SocketEnvironment
+  readonly #providers: StartedProvider[] = []
+  readonly #reports: ProviderReport[] = []
+  readonly #listeners = new Set<SwitchSocket>()
+
+  constructor(options: SwitchOptions) {
+    this.#environment = {
+      routes: this.#routes,
+      stats: this.stats,
+      clock: options.clock ?? systemClock,
+      schedule: options.schedule ?? ((job) => setImmediate(job)),
+      connectTimeoutMs: options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
+    }
+    for (const provider of options.san) this.add(provider)
+  }
+
+  get reports(): readonly ProviderReport[] {
+    return this.#reports
+  }
+
+  /** Starts a provider; it joins the wildcard listeners that stand (WSD-INST-9). One that fails to start is left out. */
+  add(provider: SanProvider): void {
+    const data = provider.startup({ version: SPI_VERSION, upcalls: this.#upcalls })
+    if (!data.ok) {
+      this.#reports.push({ name: provider.name, error: data.error })
+      return
+    }
+    const { description, limits } = data.value
+    const addresses = provider.addressList()
+    const fits = limits.regionBytes >= MIN_REGION_BYTES && helloOf(limits).regionBytes > MAX_CONNECT_DATA_BYTES
+    if (!addresses.ok || !fits) {
+      provider.cleanup()
+      this.#reports.push({ name: provider.name, error: addresses.ok ? 10022 : addresses.error })
+      return
+    }
+    const entry = started(provider, description, limits)
+    this.#providers.push(entry)
+    this.#routes.set(entry, addresses.value)
+    this.#reports.push({ name: provider.name, description })
+    for (const listener of this.#listeners) if (listener.isWildcardListener) listener.serve(entry)
+  }
+
+  /** Asks every provider again which networks it serves; after a change of the host's addresses (WSD-ADDR-7). */
+  refreshAddresses(): void {
+    for (const entry of this.#providers) {
+      const addresses = entry.provider.addressList()
+      if (addresses.ok) this.#routes.set(entry, addresses.value)
+    }
+  }
+
+  /** The switch's side of an application socket that TCP/IP has made. */
+  socket(tcp: TcpipSocket): SwitchSocket {
+    return new SwitchSocket(this.#environment, tcp)
+  }
+
+  /** Keeps a listening socket in mind for providers that come later, until it closes. */
+  track(socket: SwitchSocket): void {
+    this.#listeners.add(socket)
+  }
+  untrack(socket: SwitchSocket): void {
+    this.#listeners.delete(socket)
+  }
+
+  /** Ends every provider (WSD-CLEAN-1); their sockets close with them. */
+  close(): void {
+    for (const entry of this.#providers.splice(0)) {
+      this.#routes.delete(entry)
+      entry.provider.cleanup()
+    }
+  }
+}
+
+/** Makes a switch and starts its providers. */
+export function createSwitch(options: SwitchOptions): Switch {
+  return new Switch(options)
+}

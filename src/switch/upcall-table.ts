@@ -1,0 +1,57 @@
+import { WSA, failure, success } from '../spi/index.ts'
+import type { Overlapped, Result, Status, SwitchHandle, Upcalls, WsaCode } from '../spi/index.ts'
+
+/** The switch descriptor of one SAN socket: carries the provider's context until it is closed. */
+class Handle {
+  context: object | undefined
+
+  constructor(context: object) {
+    this.context = context
+  }
+}
+
+/**
+ * The upcall table of one switch. Completions find their way by the operation they end, so an upcall for a socket whose
+ * descriptor the switch does not know yet is no trouble (RACE-8, WSD-CPL-4).
+ */
+export class UpcallTable implements Upcalls {
+  #open = 0
+
+  /** Switch descriptors not closed yet. */
+  get open(): number {
+    return this.#open
+  }
+
+  createSocketHandle(context: object): Result<SwitchHandle> {
+    this.#open += 1
+    return success(new Handle(context) as unknown as SwitchHandle)
+  }
+
+  querySocketHandleContext(handle: SwitchHandle): Result<object> {
+    const found = own(handle)?.context
+    return found === undefined ? failure(WSA.WSAENOTSOCK) : success(found)
+  }
+
+  completeOverlappedRequest(
+    handle: SwitchHandle,
+    overlapped: Overlapped,
+    status: 0 | WsaCode,
+    bytes: number,
+  ): Status {
+    if (own(handle)?.context === undefined) return WSA.WSAEINVAL
+    overlapped.completed?.(status, bytes)
+    return 0
+  }
+
+  closeSocketHandle(handle: SwitchHandle): Status {
+    const found = own(handle)
+    if (found?.context === undefined) return WSA.WSAENOTSOCK
+    found.context = undefined
+    this.#open -= 1
+    return 0
+  }
+}
+
+function own(handle: SwitchHandle): Handle | undefined {
+  return handle instanceof Handle ? handle : undefined
+}
