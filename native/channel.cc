@@ -43,23 +43,18 @@ int ListenChannel(const std::string& name) {
   return fd;
 }
 
-int ConnectChannel(const std::string* names, size_t count, size_t* which) {
+int ConnectChannel(const std::string& name) {
+  sockaddr_un address;
+  socklen_t length;
+  if (!Address(name, &address, &length)) return -ENAMETOOLONG;
   int fd = OpenSocket();
   if (fd < 0) return fd;
-  int error = ECONNREFUSED;
-  for (size_t i = 0; i < count; i++) {
-    sockaddr_un address;
-    socklen_t length;
-    if (!Address(names[i], &address, &length)) continue;
-    if (connect(fd, reinterpret_cast<sockaddr*>(&address), length) == 0) {
-      *which = i;
-      return fd;
-    }
-    error = errno;
-    if (error != ECONNREFUSED) break;
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), length) != 0) {
+    int error = errno;
+    close(fd);
+    return -error;
   }
-  close(fd);
-  return -error;
+  return fd;
 }
 
 int AcceptChannel(int listener) {

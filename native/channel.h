@@ -25,7 +25,7 @@ struct Message {
 
 // All of these are nonblocking, close-on-exec, and answer -errno on failure.
 int ListenChannel(const std::string& name);
-int ConnectChannel(const std::string* names, size_t count, size_t* which);
+int ConnectChannel(const std::string& name);
 int AcceptChannel(int listener);
 int PeerCredentials(int fd, Credentials* credentials);
 int SendMessage(int fd, const uint8_t* bytes, size_t length, const int* descriptors, size_t count);

@@ -76,16 +76,7 @@ Napi::Value JsListen(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value JsConnect(const Napi::CallbackInfo& info) {
-  Napi::Array array = info[0].As<Napi::Array>();
-  std::vector<std::string> names;
-  for (uint32_t i = 0; i < array.Length(); i++) names.push_back(array.Get(i).As<Napi::String>().Utf8Value());
-  size_t which = 0;
-  int fd = ConnectChannel(names.data(), names.size(), &which);
-  if (fd < 0) return Answer(info, fd);
-  Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("fd", fd);
-  result.Set("name", names[which]);
-  return result;
+  return Answer(info, ConnectChannel(info[0].As<Napi::String>().Utf8Value()));
 }
 
 Napi::Value JsAccept(const Napi::CallbackInfo& info) { return Answer(info, AcceptChannel(IntArgument(info, 0))); }
@@ -144,8 +135,14 @@ Napi::Value JsIsDoorbell(const Napi::CallbackInfo& info) {
 
 // --- the host's TCP/IP ----------------------------------------------------------------------------------------------
 
-Napi::Value JsTcpListenerOwner(const Napi::CallbackInfo& info) {
-  return Answer(info, TcpListenerOwner(info[0].As<Napi::String>().Utf8Value(), static_cast<uint16_t>(IntArgument(info, 1))));
+Napi::Value JsFindTcpListener(const Napi::CallbackInfo& info) {
+  TcpListener listener;
+  int error = FindTcpListener(info[0].As<Napi::String>().Utf8Value(), static_cast<uint16_t>(IntArgument(info, 1)), &listener);
+  if (error != 0) return Answer(info, error);
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("uid", static_cast<double>(listener.owner));
+  result.Set("address", listener.address);
+  return result;
 }
 
 Napi::Value JsReserveTcpPort(const Napi::CallbackInfo& info) {
@@ -377,7 +374,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("receive", Napi::Function::New<JsReceive>(env));
   exports.Set("ring", Napi::Function::New<JsRing>(env));
   exports.Set("isDoorbell", Napi::Function::New<JsIsDoorbell>(env));
-  exports.Set("tcpListenerOwner", Napi::Function::New<JsTcpListenerOwner>(env));
+  exports.Set("findTcpListener", Napi::Function::New<JsFindTcpListener>(env));
   exports.Set("reserveTcpPort", Napi::Function::New<JsReserveTcpPort>(env));
   exports.Set("socketPair", Napi::Function::New<JsSocketPair>(env));
   exports.Set("Watcher", Watcher::Define(env));

@@ -47,10 +47,23 @@ bool Format(const Endpoint& endpoint, std::string* address, uint16_t* port) {
   return true;
 }
 
+// One netlink socket per thread, made at the first question.
+int DiagSocket() {
+  struct Owned {
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    ~Owned() {
+      if (fd >= 0) close(fd);
+    }
+  };
+  static thread_local Owned owned;
+  return owned.fd;
+}
+
 // One question to the kernel, answered the way it would look up the listener for an incoming SYN.
-int64_t AskSockDiag(const Endpoint& endpoint) {
-  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-  if (fd < 0) return -errno;
+int AskSockDiag(const Endpoint& endpoint, inet_diag_msg* found) {
+  int fd = DiagSocket();
+  if (fd < 0) return -EPROTONOSUPPORT;
+  static thread_local uint32_t sequence = 0;
   struct {
     nlmsghdr header;
     inet_diag_req_v2 body;
@@ -58,9 +71,9 @@ int64_t AskSockDiag(const Endpoint& endpoint) {
   request.header.nlmsg_len = sizeof request;
   request.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
   request.header.nlmsg_flags = NLM_F_REQUEST;
-  request.body.sdiag_family = endpoint.base.sa_family;
+  request.header.nlmsg_seq = ++sequence;
+  request.body.sdiag_family = static_cast<uint8_t>(endpoint.base.sa_family);
   request.body.sdiag_protocol = IPPROTO_TCP;
-  request.body.idiag_states = 1U << 10;  // TCP_LISTEN
   request.body.id.idiag_cookie[0] = INET_DIAG_NOCOOKIE;
   request.body.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
   if (endpoint.base.sa_family == AF_INET) {
@@ -70,36 +83,47 @@ int64_t AskSockDiag(const Endpoint& endpoint) {
     request.body.id.idiag_sport = endpoint.v6.sin6_port;
     memcpy(request.body.id.idiag_src, &endpoint.v6.sin6_addr, sizeof endpoint.v6.sin6_addr);
   }
-  int64_t owner = -EIO;
-  if (send(fd, &request, sizeof request, 0) < 0) {
-    owner = -errno;
-  } else {
+  if (send(fd, &request, sizeof request, 0) < 0) return -errno;
+  for (;;) {
     alignas(nlmsghdr) char answer[4096];
-    ssize_t received = recv(fd, answer, sizeof answer, 0);
+    // The kernel has answered by the time send returns.
+    ssize_t received = recv(fd, answer, sizeof answer, MSG_DONTWAIT);
+    if (received < 0) return -errno;
     auto* header = reinterpret_cast<nlmsghdr*>(answer);
-    if (received < 0) {
-      owner = -errno;
-    } else if (NLMSG_OK(header, static_cast<size_t>(received))) {
-      if (header->nlmsg_type == NLMSG_ERROR) {
-        owner = static_cast<nlmsgerr*>(NLMSG_DATA(header))->error;
-        if (owner >= 0) owner = -EIO;
-      } else if (header->nlmsg_type == SOCK_DIAG_BY_FAMILY) {
-        auto* found = static_cast<inet_diag_msg*>(NLMSG_DATA(header));
-        owner = found->idiag_state == 10 ? static_cast<int64_t>(found->idiag_uid) : -ENOENT;
-      }
+    if (!NLMSG_OK(header, static_cast<size_t>(received))) return -EIO;
+    if (header->nlmsg_seq != sequence) continue;
+    if (header->nlmsg_type == NLMSG_ERROR) {
+      int error = static_cast<nlmsgerr*>(NLMSG_DATA(header))->error;
+      return error < 0 ? error : -EIO;
     }
+    if (header->nlmsg_type != SOCK_DIAG_BY_FAMILY || header->nlmsg_len < NLMSG_LENGTH(sizeof *found)) return -EIO;
+    memcpy(found, NLMSG_DATA(header), sizeof *found);
+    return 0;
   }
-  close(fd);
-  return owner;
 }
 
 }  // namespace
 
-int64_t TcpListenerOwner(const std::string& address, uint16_t port) {
+int FindTcpListener(const std::string& address, uint16_t port, TcpListener* listener) {
+  constexpr uint8_t kListen = 10;
   Endpoint endpoint;
   socklen_t length;
   if (!Parse(address, port, &endpoint, &length)) return -EINVAL;
-  return AskSockDiag(endpoint);
+  inet_diag_msg found;
+  int error = AskSockDiag(endpoint, &found);
+  if (error != 0) return error;
+  if (found.idiag_state != kListen) return -ENOENT;
+  Endpoint bound = {};
+  bound.base.sa_family = found.idiag_family;
+  if (found.idiag_family == AF_INET) {
+    memcpy(&bound.v4.sin_addr, found.id.idiag_src, sizeof bound.v4.sin_addr);
+  } else {
+    memcpy(&bound.v6.sin6_addr, found.id.idiag_src, sizeof bound.v6.sin6_addr);
+  }
+  uint16_t unused;
+  if (!Format(bound, &listener->address, &unused)) return -EIO;
+  listener->owner = found.idiag_uid;
+  return 0;
 }
 
 int ReserveTcpPort(const std::string& address, uint16_t port, std::string* local_address, uint16_t* local_port) {

@@ -6,9 +6,15 @@
 
 namespace sockswitch {
 
-// The user that owns the TCP listener a connect to `address`:`port` would reach. -ENOENT when there is none, another
-// -errno when it cannot be known.
-int64_t TcpListenerOwner(const std::string& address, uint16_t port);
+struct TcpListener {
+  uid_t owner;
+  // Where it is bound, perhaps the wildcard, perhaps of the other family.
+  std::string address;
+};
+
+// The TCP listener that a connect to `address`:`port` would reach. 0, -ENOENT when there is none, or another -errno when
+// it cannot be known.
+int FindTcpListener(const std::string& address, uint16_t port, TcpListener* listener);
 
 // Binds a TCP socket on the local address from which a connect to `address` would leave, to a port of the system's
 // choice. Returns the descriptor or -errno, and the local address in `local_address` and `local_port`.

@@ -1,4 +1,5 @@
 import type { SocketAddress } from '../spi/index.ts'
+import { connectionOf } from '../faces/net/graft.ts'
 import type { TcpHandle } from '../faces/net/internals.ts'
 import type { ProcessSwitch } from './process-switch.ts'
 
@@ -113,7 +114,8 @@ function tcpRows(whole: ProcessSwitch): ConnectionRow[] {
   const rows: ConnectionRow[] = []
   for (const socket of active) {
     const handle = socket._handle
-    if (!handle || socket.remoteAddress === undefined || socket.remotePort === undefined) continue
+    if (!handle || connectionOf(handle) !== undefined) continue
+    if (socket.remoteAddress === undefined || socket.remotePort === undefined) continue
     const direction = socket.server ? 'in' : 'out'
     const reason = whole.face.reasonOf(handle) ?? (direction === 'in' ? 'peer-not-switched' : undefined)
     rows.push({

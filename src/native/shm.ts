@@ -13,8 +13,7 @@ export interface ShmNative {
 
   /** Abstract SOCK_SEQPACKET sockets, nonblocking and close-on-exec. */
   listen(name: string): number
-  /** Connects to the first of `names` somebody listens on. */
-  connect(names: readonly string[]): { readonly fd: number; readonly name: string } | number
+  connect(name: string): number
   accept(fd: number): number
   peerCredentials(fd: number): { readonly pid: number; readonly uid: number } | number
   /** At most 1024 bytes and 4 descriptors. */
@@ -26,8 +25,8 @@ export interface ShmNative {
   ring(fd: number): number
   isDoorbell(fd: number): boolean
 
-  /** The user id that owns the TCP listener a connect to the address would reach. */
-  tcpListenerOwner(address: string, port: number): number
+  /** The TCP listener that a connect to the address would reach: who owns it, and where it is bound. */
+  findTcpListener(address: string, port: number): { readonly uid: number; readonly address: string } | number
   /** Keeps a TCP port on the local address from which a connect to the address would leave. */
   reserveTcpPort(
     address: string,

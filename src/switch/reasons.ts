@@ -4,6 +4,7 @@ import type { WsaCode } from '../spi/index.ts'
 /** Why a connection or a listener stays on TCP/IP. One row per reason; docs/reasons.md has a heading per row. */
 export const REASONS = {
   'no-route': 'no SAN provider serves the address',
+  'no-listener': 'nobody listens at the address',
   'peer-not-switched': 'nobody at the address offers a SAN connection',
   'peer-other-user': 'the peer belongs to another user',
   'peer-not-owner': 'whoever offers the SAN connection does not own the TCP listener at the address',
@@ -48,7 +49,7 @@ export function reasonFor(code: WsaCode, stage: 'create' | 'listen' | 'connect')
     case WSA.WSAEPROCLIM:
       return 'limit'
     case WSA.WSAEADDRNOTAVAIL:
-      return stage === 'listen' ? 'name-taken' : 'no-route'
+      return stage === 'listen' ? 'name-taken' : stage === 'connect' ? 'no-listener' : 'no-route'
     case WSA.WSAENETUNREACH:
       return 'no-route'
     default:

@@ -21,6 +21,9 @@ export class Bridge {
     const pending = connection.detach()
     this.#connection = connection
     ungraft()
+    // Recorded TCP options would make libuv refuse a descriptor that is not TCP's.
+    handle.setNoDelay(false)
+    handle.setKeepAlive(false, 0)
     internals.prototype.open.call(handle, pair[0])
     if (onread !== undefined) handle.onread = onread
     if (userBuffer !== undefined) handle.useUserBuffer(userBuffer)
@@ -43,7 +46,7 @@ export class Bridge {
     let waiting: { chunk: Uint8Array; offset: number; done: (error: Error | null) => void }[] = []
     const flush = (): void => {
       for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
-        const taken = session.write(next.chunk, next.offset)
+        const taken = session.write([next.chunk], 0, next.offset)
         if (taken >= 0) next.offset += taken
         if (taken >= 0 && next.offset < next.chunk.length) return
         waiting.shift()

@@ -198,14 +198,14 @@ export class Connection {
    * @returns true when `done` is still to come.
    */
   write(chunks: Uint8Array[], done: (error: Error | null) => void): boolean {
-    const pending: PendingWrite = { chunks, index: 0, offset: 0, left: 0, done }
+    let left = 0
+    for (const chunk of chunks) left += chunk.length
+    const pending: PendingWrite = { chunks, index: 0, offset: 0, left, done }
     const status = this.#advance(pending)
     if (status !== 'blocked') {
       done(status)
       return false
     }
-    for (let i = pending.index; i < chunks.length; i++) pending.left += chunks[i]?.length ?? 0
-    pending.left -= pending.offset
     this.#pending = pending
     this.#updateLiveness()
     return true
@@ -221,16 +221,21 @@ export class Connection {
   }
 
   #advance(pending: PendingWrite): 'blocked' | Error | null {
-    for (; pending.index < pending.chunks.length; pending.index++, pending.offset = 0) {
-      const chunk = pending.chunks[pending.index] as Uint8Array
-      if (chunk.length === 0) continue
-      const taken = this.#session.write(chunk, pending.offset)
-      if (taken < 0) return this.#writeError(-taken as WsaCode)
-      pending.offset += taken
-      pending.left -= taken
-      if (pending.offset < chunk.length) return 'blocked'
+    let taken = this.#session.write(pending.chunks, pending.index, pending.offset)
+    if (taken < 0) return this.#writeError(-taken as WsaCode)
+    pending.left -= taken
+    if (pending.left === 0) return null
+    while (taken > 0) {
+      const rest = (pending.chunks[pending.index] as Uint8Array).length - pending.offset
+      if (taken < rest) {
+        pending.offset += taken
+        break
+      }
+      taken -= rest
+      pending.index += 1
+      pending.offset = 0
     }
-    return null
+    return 'blocked'
   }
 
   #writeError(code: WsaCode): Error {

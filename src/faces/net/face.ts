@@ -211,8 +211,8 @@ export class NetFace {
     return status
   }
 
-  #connectStays(handle: TcpHandle, owner: OwnerSocket | undefined): Reason | undefined {
-    if (owner === undefined || owner.encrypted === true) return 'tls'
+  #connectStays(handle: TcpHandle, owner: OwnerSocket | null | undefined): Reason | undefined {
+    if (!owner || owner.encrypted === true) return 'tls'
     if (this.#askedEarly.has(handle)) return 'native-stream'
     return undefined
   }

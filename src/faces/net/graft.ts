@@ -180,7 +180,8 @@ export function installWrites(): void {
     if (!waiting) return
     // What is left outlives this call; the scratch buffer does not.
     connection.keepPending(scratch)
-    setQueued(connection.queuedBytes)
+    // As net.js: the whole write, so that the first timeout sees progress in what is still queued.
+    setQueued(chunks.reduce((sum, chunk) => sum + chunk.length, 0))
   }
   prototype._writeGeneric = write
 }

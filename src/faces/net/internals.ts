@@ -27,6 +27,8 @@ export interface TcpHandle {
   hasRef(): boolean
   useUserBuffer(buffer: Uint8Array): void
   asyncReset(resource: object): void
+  setNoDelay(on: boolean): number
+  setKeepAlive(on: boolean, delaySeconds: number): number
   getsockname(out: object): number
   getpeername(out: object): number
 }

@@ -66,8 +66,7 @@ export class LoopbackEnd {
   }
 
   registerMemory(bytes: number): Result<RegisteredMemory> {
-    if (!Number.isInteger(bytes) || bytes < 1 || !Number.isInteger(Math.log2(bytes)))
-      return failure(WSA.WSAEINVAL)
+    if (bytes < 1 || !Number.isInteger(Math.log2(bytes))) return failure(WSA.WSAEINVAL)
     if (bytes > this.#limits.maxMemoryBytes || bytes > this.#bytesLeft) return failure(WSA.WSAENOBUFS)
     this.#bytesLeft -= bytes
     this.#descriptors += 1

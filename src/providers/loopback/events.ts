@@ -13,7 +13,6 @@ export class EventRecord {
     if (mask !== 0 && event === null) return WSA.WSAEINVAL
     this.#event = event
     this.#mask = mask
-    this.#tell()
     return 0
   }
 
@@ -30,7 +29,6 @@ export class EventRecord {
 
   /** A request left the queue: reset first, then look whether `more` are left (RACE-4). */
   acceptTaken(more: boolean): void {
-    this.#occurred &= ~FD_ACCEPT
     if ((this.#mask & FD_ACCEPT) !== 0) this.#event?.reset()
     if (more) this.recordAccept()
   }

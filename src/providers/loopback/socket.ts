@@ -250,7 +250,6 @@ export class LoopbackSocket implements SanSocket {
     const limits = { ...this.#home.limits, registeredBytes: this.#home.registeredBytes }
     const [near, far] = LoopbackEnd.pair(limits, socket.#announce, from.#announce)
     for (const [option, value] of this.#options) socket.#options.set(option, value)
-    socket.#local = local
     socket.#join(near)
     from.#calleeData = calleeData.slice()
     from.#join(far)

@@ -11,6 +11,7 @@ export const LINK_MAGIC = 0x57_53_44_31
 export const PAGE_BYTES = 4096
 
 /** Word indexes in segment 0, each on a cache line of its own. */
+export const LINK_ID = 0
 export const NOTIFY_PRODUCED = 16
 export const NOTIFY_CONSUMED = 32
 

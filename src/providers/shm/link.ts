@@ -77,6 +77,8 @@ export class Link implements Notifiable {
   #produced = 0
   #consumed = 0
   #held = 0
+  /** The other end, where it is in this very loop. */
+  #twin: Link | undefined
   #cancelIdle: Cancel | undefined
   #unknownNotifications = 0
 
@@ -101,6 +103,15 @@ export class Link implements Notifiable {
 
   get unknownNotifications(): number {
     return this.#unknownNotifications
+  }
+
+  get withinLoop(): boolean {
+    return this.#twin !== undefined
+  }
+
+  /** What the opener calls the link. */
+  get id(): number | undefined {
+    return (this.role === 'opener' ? this.#ownWords : this.#peerWords)?.[layout.LINK_ID]
   }
 
   /** Bytes this side has allocated for the link. */
@@ -144,6 +155,7 @@ export class Link implements Notifiable {
     const segment = viewSegment(memory.buffer)
     this.#own.add(segment, 'slots')
     this.#ownWords = segment.words
+    if (this.role === 'opener') segment.words[layout.LINK_ID] = Math.floor(Math.random() * 2 ** 31)
     const sent = native.send(this.#fd, encodeMessage(message), [memory.fd, turns.poller.doorbell, turns.poller.statusFd])
     native.close(memory.fd)
     return sent === 0 ? 0 : codeOf(sent)
@@ -269,7 +281,8 @@ export class Link implements Notifiable {
     this.#lastEntry[id] = this.#produced
     this.#produced += 1
     Atomics.store(own, layout.NOTIFY_PRODUCED, this.#produced | 0)
-    this.#ring()
+    if (this.#twin === undefined) this.#ring()
+    else this.#host.turns.schedule(this.#twin.#dispatchJob)
   }
 
   #ring(): void {
@@ -302,6 +315,18 @@ export class Link implements Notifiable {
     if (this.role === 'acceptor' && id < this.#host.limits.maxConnectionsPerLink) this.#host.requested(this, id)
     else if (holder === undefined) this.#unknownNotifications += 1
     return true
+  }
+
+  /** Both ends turned out to be in this loop: from now on events keep the order in which they were made. */
+  pair(twin: Link): void {
+    this.#twin = twin
+    this.#host.turns.schedule(() => {
+      while (this.dispatchOne());
+    })
+  }
+
+  readonly #dispatchJob = (): void => {
+    this.dispatchOne()
   }
 
   // --- slots --------------------------------------------------------------------------------------------------------

@@ -12,12 +12,3 @@ const PREFIX = `sockswitch/${String(LAYOUT_VERSION)}/`
 export function rendezvousName(address: SocketAddress): string {
   return PREFIX + formatAddress(address)
 }
-
-/** Under which names a listener for `destination` may be found, in the order in which TCP would look. */
-export function candidateNames(destination: SocketAddress): string[] {
-  const { family, port } = destination
-  const names = [rendezvousName(destination)]
-  if (family === 'IPv4') names.push(rendezvousName({ family, address: '0.0.0.0', port }))
-  names.push(rendezvousName({ family: 'IPv6', address: '::', port }))
-  return names
-}

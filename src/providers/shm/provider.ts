@@ -21,13 +21,13 @@ import { Link } from './link.ts'
 import type { LinkHost } from './link.ts'
 import type { ShmLimits } from './limits.ts'
 import type { PendingRequest, RequestQueue } from './listener.ts'
-import { candidateNames, rendezvousName } from './names.ts'
+import { rendezvousName } from './names.ts'
 import { Rendezvous } from './rendezvous.ts'
 import { readRequest } from './request.ts'
 import { ByteBudget } from './segments.ts'
 import { ShmSocket, answer, refuse } from './socket.ts'
 import type { SocketHost } from './socket.ts'
-import { checkListenerOwner, identifyPeer } from './trust.ts'
+import { findTcpListener, identifyPeer } from './trust.ts'
 import { Turns } from './turns.ts'
 
 const PIECE_BYTES = 64 << 10
@@ -189,11 +189,22 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
       () => this.#links.size < this.limits.maxLinks,
       (link) => {
         this.#links.add(link)
+        this.#pair(link)
       },
     )
     const status = rendezvous.open()
     if (status === 0) this.#listeners.set(rendezvous.name, { queue, rendezvous })
     return status
+  }
+
+  // A process that connects to itself meets its own opener here.
+  #pair(acceptor: Link): void {
+    if (acceptor.peer.pid !== process.pid) return
+    for (const opener of this.#links) {
+      if (opener.role !== 'opener' || opener.id !== acceptor.id) continue
+      opener.pair(acceptor)
+      acceptor.pair(opener)
+    }
   }
 
   unlisten(queue: RequestQueue): void {
@@ -209,15 +220,17 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
     const known = this.#routes.get(key)
     if (known !== undefined) return success({ link: known, listener: known.name })
     if (this.#links.size >= this.limits.maxLinks) return failure(WSA.WSAEPROCLIM)
-    const channel = this.native.connect(candidateNames(address))
-    if (typeof channel === 'number') return failure(connectCode(channel))
-    const peer = identifyPeer(this.native, channel.fd)
-    const distrust = typeof peer === 'number' ? peer : checkListenerOwner(this.native, peer, address)
-    if (distrust !== 0 || typeof peer === 'number') {
-      this.native.close(channel.fd)
-      return failure(distrust === 0 ? WSA.WSAENETDOWN : distrust)
+    const listener = findTcpListener(this.native, address)
+    if (typeof listener === 'number') return failure(listener)
+    const name = rendezvousName(listener.address)
+    const fd = this.native.connect(name)
+    if (fd < 0) return failure(connectCode(fd))
+    const peer = identifyPeer(this.native, fd)
+    if (typeof peer === 'number' || peer.uid !== listener.uid) {
+      this.native.close(fd)
+      return failure(typeof peer === 'number' ? peer : WSA.WSAEINVALIDPROVIDER)
     }
-    const link = new Link(this, 'opener', channel.fd, channel.name, peer)
+    const link = new Link(this, 'opener', fd, name, peer)
     this.#links.add(link)
     const status = link.open()
     if (status !== 0) {

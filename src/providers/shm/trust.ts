@@ -14,11 +14,22 @@ export function identifyPeer(native: ShmNative, fd: number): Peer | WsaCode {
   return peer.uid === process.getuid?.() ? peer : WSA.WSAEACCES
 }
 
-/**
- * Checks that `peer`, who answers at the rendezvous, is the user who owns the TCP listener at `address`: a name can be
- * taken by anybody, the TCP port by its owner only.
- */
-export function checkListenerOwner(native: ShmNative, peer: Peer, address: SocketAddress): WsaCode | 0 {
-  const owner = native.tcpListenerOwner(address.address, address.port)
-  return owner === peer.uid ? 0 : WSA.WSAEINVALIDPROVIDER
+/** The TCP listener that a connect to `destination` would reach. */
+export interface TcpListener {
+  readonly uid: number
+  readonly address: SocketAddress
 }
+
+/**
+ * Asks the kernel which TCP listener serves `destination`. Its bound address is the only one whose rendezvous name may
+ * answer, and its owner the only user: a name can be taken by anybody, the TCP port by its owner alone.
+ */
+export function findTcpListener(native: ShmNative, destination: SocketAddress): TcpListener | WsaCode {
+  const found = native.findTcpListener(destination.address, destination.port)
+  // Without a listener TCP/IP fails, too, with its own error; what cannot be checked is not trusted.
+  if (typeof found === 'number') return found === -ENOENT ? WSA.WSAEADDRNOTAVAIL : WSA.WSAEINVALIDPROVIDER
+  const family = found.address.includes(':') ? 'IPv6' : 'IPv4'
+  return { uid: found.uid, address: { family, address: found.address, port: destination.port } }
+}
+
+const ENOENT = 2

@@ -6,6 +6,8 @@ import { invariant } from '../../base/invariant.ts'
 export interface Notifiable {
   /** Takes one notification; false when there is none. */
   dispatchOne(): boolean
+  /** True: both ends are in this loop, and its notifications run as jobs, in the order in which they were made. */
+  readonly withinLoop: boolean
 }
 
 /**
@@ -74,7 +76,8 @@ export class Turns {
     const count = this.#links.length
     for (let i = 0; i < count; i++) {
       this.#next = this.#next + 1 < count ? this.#next + 1 : 0
-      if (this.#links[this.#next]?.dispatchOne() === true) return true
+      const link = this.#links[this.#next]
+      if (link?.withinLoop === false && link.dispatchOne()) return true
     }
     return false
   }

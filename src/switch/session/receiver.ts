@@ -38,29 +38,30 @@ export class Receiver {
     return Atomics.load(this.#memory.receive.words, this.#peerWord + layout.FLAGS)
   }
 
-  /** Bytes that can be read now; more may follow in the next ring. */
+  /** Bytes that can be read now. */
   get available(): number {
-    const { words } = this.#memory.receive
-    // Cursor first: a ring announced before it is then seen, too.
-    const produced = Atomics.load(words, this.#peerWord + layout.PRODUCED)
-    let unread = (produced - this.#consumed) >>> 0
-    const generation = Atomics.load(words, this.#peerWord + layout.RING_GENERATION)
-    if (generation !== this.#generation) {
-      const start = words[this.#peerWord + layout.RING_START] ?? 0
-      const left = (start - this.#consumed) >>> 0
-      if (left > this.#ring.size) return this.#break()
-      if (left > 0) return Math.min(left, unread)
-      if (!this.#adopt(generation)) return this.#break()
-    }
-    if (unread > this.#ring.size) unread = this.#break()
-    return unread
+    return this.#unread().bytes
   }
 
   /** Copies up to `maxBytes` out; returns how many. */
   readInto(target: Uint8Array, to: number, maxBytes: number): number {
-    const length = Math.min(this.available, maxBytes)
-    if (length > 0) this.#take(target, to, length)
-    return length
+    let done = 0
+    while (done < maxBytes) {
+      const { here, bytes } = this.#unread()
+      if (bytes === 0) break
+      // All of this ring is read: the rest lies in the next one.
+      if (here === 0) {
+        if (!this.#adopt()) break
+        continue
+      }
+      const length = Math.min(here, maxBytes - done)
+      copyOut(this.#ring, this.#consumed, target, to + done, length)
+      this.#consumed = (this.#consumed + length) | 0
+      done += length
+      if (length < here || here === bytes) break
+    }
+    if (done > 0) this.#giveCredit()
+    return done
   }
 
   /** A new buffer of at most `maxBytes`, or undefined when nothing is there. The caller owns it. */
@@ -68,13 +69,28 @@ export class Receiver {
     const length = Math.min(this.available, maxBytes)
     if (length === 0) return undefined
     const target = Buffer.allocUnsafe(length)
-    this.#take(target, 0, length)
-    return target
+    const read = this.readInto(target, 0, length)
+    return read === 0 ? undefined : target.subarray(0, read)
   }
 
-  #take(target: Uint8Array, to: number, length: number): void {
-    copyOut(this.#ring, this.#consumed, target, to, length)
-    this.#consumed = (this.#consumed + length) | 0
+  /** How much is unread, and how much of it lies in the ring we are reading. */
+  #unread(): { readonly bytes: number; readonly here: number } {
+    const { words } = this.#memory.receive
+    // Cursor first: a ring announced before it is then seen, too.
+    const produced = Atomics.load(words, this.#peerWord + layout.PRODUCED)
+    const bytes = (produced - this.#consumed) >>> 0
+    if (Atomics.load(words, this.#peerWord + layout.RING_GENERATION) === this.#generation) {
+      return bytes > this.#ring.size ? this.#break() : { bytes, here: bytes }
+    }
+    const start = words[this.#peerWord + layout.RING_START] ?? 0
+    const left = (start - this.#consumed) >>> 0
+    if (left > this.#ring.size || bytes > this.#ring.size + this.#maxRingBytes) return this.#break()
+    // Nothing lies beyond the switch yet.
+    if (bytes <= left) return { bytes, here: bytes }
+    return { bytes, here: left }
+  }
+
+  #giveCredit(): void {
     const { send, receive } = this.#memory
     Atomics.store(send.words, this.#word + layout.CONSUMED, this.#consumed)
     // Only a waiting writer wants to know, and only when waking it is worth while.
@@ -85,13 +101,18 @@ export class Receiver {
     this.#socket.signal()
   }
 
-  #adopt(generation: number): boolean {
+  // What is announced stays as it is until we say that we have adopted it; a peer that changes it harms its own stream.
+  #adopt(): boolean {
     const { words } = this.#memory.receive
+    const generation = Atomics.load(words, this.#peerWord + layout.RING_GENERATION)
     const size = words[this.#peerWord + layout.RING_BYTES] ?? 0
     const descriptor = (words[this.#peerWord + layout.RING_DESCRIPTOR] ?? 0) >>> 0
-    if (size <= 0 || size > this.#maxRingBytes || (size & (size - 1)) !== 0) return false
-    const region = this.#socket.peerMemory(descriptor, size)
-    if (!region.ok) return false
+    const valid = size > 0 && size <= this.#maxRingBytes && (size & (size - 1)) === 0
+    const region = valid ? this.#socket.peerMemory(descriptor, size) : undefined
+    if (region?.ok !== true) {
+      this.#broken = true
+      return false
+    }
     this.#ring = ringIn(region.value, 0, size)
     this.#generation = generation
     const { send } = this.#memory
@@ -100,8 +121,10 @@ export class Receiver {
     return true
   }
 
-  #break(): number {
+  #break(): { readonly bytes: number; readonly here: number } {
     this.#broken = true
-    return 0
+    return NOTHING
   }
 }
+
+const NOTHING = { bytes: 0, here: 0 } as const

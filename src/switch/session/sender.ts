@@ -54,28 +54,58 @@ export class Sender {
     return this.#ring.size
   }
 
-  /** Puts in what fits of `chunk` from `from` on; returns how many bytes that were. Short means blocked. */
-  write(chunk: Uint8Array, from: number): number {
-    const end = chunk.length
-    if (end - from > this.#ring.size) this.#grow((end - from) * WRITES_PER_RING)
-    let at = from
-    while (at < end) {
-      let room = this.#room()
-      if (room === 0 && this.#grow(this.#ring.size * GROWTH)) room = this.#room()
-      if (room === 0) room = this.#block()
-      if (room === 0) break
-      const piece = Math.min(room, end - at, this.#pieceBytes)
-      copyIn(this.#ring, this.#produced, chunk, at, at + piece)
-      this.#publish(piece)
-      at += piece
+  /**
+   * Puts in what fits of `chunks`, from byte `offset` of the one at `index` on; returns how many bytes that were. Short
+   * means blocked. The peer sees nothing of it before all of it, or a piece of it, is in.
+   */
+  write(chunks: readonly Uint8Array[], index: number, offset: number): number {
+    let wanted = -offset
+    for (let i = index; i < chunks.length; i++) wanted += chunks[i]?.length ?? 0
+    if (wanted > this.#ring.size) this.#grow(wanted * WRITES_PER_RING)
+    let taken = 0
+    let unpublished = 0
+    let at = index
+    let from = offset
+    while (taken < wanted) {
+      let room = this.#room() - unpublished
+      if (room === 0) {
+        if (unpublished > 0) this.#publish(unpublished)
+        unpublished = 0
+        if (this.#grow(this.#ring.size * GROWTH)) room = this.#room()
+        if (room === 0) room = this.#block()
+        if (room === 0) break
+      }
+      while (room > 0 && at < chunks.length) {
+        const chunk = chunks[at] as Uint8Array
+        const length = Math.min(room, chunk.length - from, this.#pieceBytes - unpublished)
+        copyIn(this.#ring, this.#produced + unpublished, chunk, from, from + length)
+        room -= length
+        unpublished += length
+        taken += length
+        from += length
+        if (from === chunk.length) {
+          at += 1
+          from = 0
+        }
+        if (unpublished === this.#pieceBytes) break
+      }
+      if (unpublished >= this.#pieceBytes || taken === wanted) {
+        this.#publish(unpublished)
+        unpublished = 0
+      }
     }
-    if (at === end) this.#unblock()
-    return at - from
+    if (taken === wanted) this.#unblock()
+    return taken
   }
 
   /** True when a blocked writer should try again. */
   get hasRoom(): boolean {
     return this.#room() > 0
+  }
+
+  /** True when the peer has not taken everything it was sent. */
+  get unread(): boolean {
+    return this.#produced !== Atomics.load(this.#memory.receive.words, this.#peerWord + layout.CONSUMED)
   }
 
   /** Sets flags the peer is to see, and tells it. */

@@ -42,6 +42,8 @@ export class Session {
   })
   #owner: SessionOwner | undefined
   #state: SessionState = 'negotiating'
+  /** What a write can take without anybody reading. */
+  readonly #sendBufferBytes: number
   #peerGone = false
   #blocked = false
   /** A write went to a peer that had closed: the next one fails, as after the reset it would provoke. */
@@ -52,6 +54,7 @@ export class Session {
   constructor(parts: SessionParts) {
     this.socket = parts.socket
     const maxRingBytes = Math.min(parts.limits.maxMemoryBytes, parts.peerHello.maxRingBytes)
+    this.#sendBufferBytes = Math.max(maxRingBytes, parts.limits.regionBytes)
     this.#sender = new Sender(parts.socket, parts.memory, maxRingBytes, parts.limits.pieceBytes)
     this.#receiver = new Receiver(parts.socket, parts.memory, parts.peerHello.maxRingBytes)
     this.#post()
@@ -85,29 +88,32 @@ export class Session {
   // --- sending ------------------------------------------------------------------------------------------------------
 
   /**
-   * Takes what fits of `chunk` from `from` on. Fewer bytes than offered: the writer is blocked, and
-   * {@link SessionOwner.writable} follows.
+   * Takes what fits of `chunks`, from byte `offset` of the one at `index` on. Fewer bytes than offered: the writer is
+   * blocked, and {@link SessionOwner.writable} follows.
    *
-   * @returns bytes taken; or, negative, `WSAESHUTDOWN` after the end was sent here or both ways were shut by the peer,
+   * @returns bytes taken; or, negative, `WSAESHUTDOWN` after the end was sent here or the peer has closed,
    *   `WSAECONNRESET` after a reset.
    */
-  write(chunk: Uint8Array, from: number): number {
+  write(chunks: readonly Uint8Array[], index = 0, offset = 0): number {
     if (this.#state !== 'open' && this.#state !== 'halfOpen') {
       return this.#state === 'reset' ? -WSA.WSAECONNRESET : -WSA.WSAESHUTDOWN
     }
     const flags = this.#receiver.flags
-    if (this.#peerGone || (flags & (layout.FLAG_ABORT | layout.FLAG_CLOSED)) !== 0) return this.#writeToClosed(flags, chunk.length - from)
-    const taken = this.#sender.write(chunk, from)
+    if (this.#peerGone || (flags & (layout.FLAG_ABORT | layout.FLAG_CLOSED)) !== 0) {
+      return this.#writeToClosed(flags, remaining(chunks, index, offset))
+    }
+    const taken = this.#sender.write(chunks, index, offset)
     if (this.#sender.broken) return this.#violated()
-    this.#blocked = taken < chunk.length - from
+    this.#blocked = taken < remaining(chunks, index, offset)
     this.#bytesWritten += taken
     return taken
   }
 
-  // The kernel takes the first write after the peer has closed, and fails the ones after the reset that it provokes.
+  // The kernel takes the first write after the peer has closed, as far as its buffer goes, and fails what comes after the
+  // reset that it provokes.
   #writeToClosed(flags: number, length: number): number {
-    if (this.#peerGone || (flags & layout.FLAG_ABORT) !== 0) return -WSA.WSAECONNRESET
-    if (this.#wroteIntoClosed || this.#blocked) return -WSA.WSAESHUTDOWN
+    if ((flags & layout.FLAG_ABORT) !== 0 || this.#died(flags)) return -WSA.WSAECONNRESET
+    if (this.#wroteIntoClosed || this.#blocked || length > this.#sendBufferBytes) return -WSA.WSAESHUTDOWN
     this.#wroteIntoClosed = true
     this.#bytesWritten += length
     return length
@@ -157,10 +163,15 @@ export class Session {
     const flags = this.#receiver.flags
     if (this.#receiver.available > 0) return 'more'
     if (this.#receiver.broken) this.#violated()
-    else if ((flags & layout.FLAG_END) !== 0) this.#move('remoteEnd')
-    else if (gone || (flags & layout.FLAG_ABORT) !== 0) this.#move('reset')
+    else if ((flags & layout.FLAG_ABORT) !== 0 || (gone && this.#died(flags))) this.#move('reset')
+    else if (gone || (flags & layout.FLAG_END) !== 0) this.#move('remoteEnd')
     else return 'more'
     return this.readEnd()
+  }
+
+  // The kernel closes the sockets of a process that dies: with a reset where it had bytes unread, else with an end.
+  #died(flags: number): boolean {
+    return this.#peerGone && (flags & layout.FLAG_CLOSED) === 0 && this.#sender.unread
   }
 
   // --- the end ------------------------------------------------------------------------------------------------------
@@ -229,4 +240,10 @@ export class Session {
     const status: Status | WsaCode = this.socket.receive(this.#receive)
     if (status !== WSA.WSA_IO_PENDING) this.#peerGone = true
   }
+}
+
+function remaining(chunks: readonly Uint8Array[], index: number, offset: number): number {
+  let bytes = -offset
+  for (let i = index; i < chunks.length; i++) bytes += chunks[i]?.length ?? 0
+  return bytes
 }

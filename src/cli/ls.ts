@@ -1,0 +1,90 @@
+import Table from 'cli-table3'
+import type { ConnectionRow, ProcessReport } from '../compose/report.ts'
+import { loadShm } from '../native/load.ts'
+import { formatAddress } from '../spi/index.ts'
+import type { SocketAddress } from '../spi/index.ts'
+import { askAll } from './ask.ts'
+import type { Silent } from './ask.ts'
+
+/** Rows printed one by one per process; a summary stands for the rest. `--json` has them all. */
+const MAX_ROWS = 40
+
+export async function ls(options: { json: boolean }): Promise<number> {
+  const loaded = loadShm()
+  if ('reason' in loaded) {
+    console.error(`Cannot list switched processes: ${loaded.reason}`)
+    return 1
+  }
+  const answers = await askAll(loaded.native)
+  if (options.json) {
+    console.log(JSON.stringify({ processes: answers }, null, 2))
+    return 0
+  }
+  if (answers.length === 0) console.log('No switched process of this user runs here.')
+  for (const answer of answers) {
+    if ('problem' in answer) console.log(`${answer.name}: ${answer.problem}`)
+    else show(answer)
+  }
+  return 0
+}
+
+function show(report: ProcessReport): void {
+  const { counters: c } = report
+  console.log(`${String(report.pid)}  ${report.command}  (node ${report.node}, profile ${report.profile})`)
+  const table = new Table({
+    head: ['', 'local', 'remote', 'state', 'carried by', 'in', 'out'],
+    style: { head: [], border: [] },
+    colAligns: ['left', 'left', 'left', 'left', 'left', 'right', 'right'],
+  })
+  for (const { local, providers, reason } of report.listeners) {
+    table.push(['listen', formatAddress(local), '', '', withReason(providers.join(' + '), reason), '', ''])
+  }
+  for (const row of report.connections.slice(0, MAX_ROWS)) table.push(cells(row))
+  if (table.length > 0) console.log(table.toString())
+  const hidden = report.connections.length - MAX_ROWS
+  if (hidden > 0) console.log(`… and ${String(hidden)} more connections (--json lists them all)`)
+  const stayed = Object.entries(c.stayed).map(([reason, n]) => `${reason} ${String(n)}`)
+  console.log(
+    [
+      `SAN connects ${String(c.connects)}, accepts ${String(c.accepts)}`,
+      `stayed on TCP/IP: ${stayed.join(', ') || 'none'}`,
+      `links ${String(c.links)}, shared memory ${formatBytes(c.sharedBytes)}`,
+      `wake-ups ${String(c.wakes)}, sleeps ${String(c.sleeps)}, spins ${String(c.spinHits)}/${String(c.spins)} useful`,
+    ].join('; ') + '\n',
+  )
+}
+
+function cells(row: ConnectionRow): string[] {
+  return [
+    row.direction,
+    text(row.local),
+    text(row.remote),
+    row.state,
+    withReason(row.provider, row.reason),
+    formatBytes(row.bytesRead),
+    formatBytes(row.bytesWritten),
+  ]
+}
+
+function text(address: SocketAddress | undefined): string {
+  return address === undefined ? '?' : formatAddress(address)
+}
+
+function withReason(provider: string, reason: string | undefined): string {
+  return reason === undefined ? provider : `${provider} (${reason})`
+}
+
+function formatBytes(bytes: number): string {
+  if (bytes < 1024) return `${String(bytes)} B`
+  const units = ['KiB', 'MiB', 'GiB', 'TiB']
+  let value = bytes
+  let unit = 'B'
+  for (const next of units) {
+    if (value < 1024) break
+    value /= 1024
+    unit = next
+  }
+  return `${value.toFixed(1)} ${unit}`
+}
+
+export type { Silent }
