@@ -131,16 +131,22 @@ export class Connection {
 
   // One event to the socket per call, so that ticks run between two as they do with libuv.
   #pump(): void {
-    const delivered = this.#userBuffer === undefined ? this.#deliver() : this.#deliverInto(this.#userBuffer)
-    if (!delivered) {
-      const end = this.#session.readEnd()
-      if (end !== 'more') this.#finish(end === 'end' ? UV_EOF : UV_ECONNRESET)
-      return
+    let delivered = true
+    try {
+      delivered = this.#userBuffer === undefined ? this.#deliver() : this.#deliverInto(this.#userBuffer)
+    } finally {
+      // Also when a listener threw: that does not stop the stream.
+      if (delivered) this.#pumpOn()
     }
-    // The socket may have stopped, or closed us.
-    if (this.#reading && this.#session.state !== 'closed') {
-      if (this.#session.available > 0 || this.#session.readEnd() !== 'more') this.#schedulePump()
-    }
+    if (delivered) return
+    const end = this.#session.readEnd()
+    if (end !== 'more') this.#finish(end === 'end' ? UV_EOF : UV_ECONNRESET)
+  }
+
+  // The socket may have stopped reading, or closed.
+  #pumpOn(): void {
+    if (!this.#reading || this.#session.state === 'closed') return
+    if (this.#session.available > 0 || this.#session.readEnd() !== 'more') this.#schedulePump()
   }
 
   #deliver(): boolean {

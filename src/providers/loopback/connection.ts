@@ -88,12 +88,10 @@ export class LoopbackEnd {
     return memory?.length === bytes ? success(memory) : failure(WSA.WSAEFAULT)
   }
 
-  rdmaWrite(memory: RegisteredMemory, offset: number, length: number, overlapped: Overlapped | null): Status {
+  rdmaWrite(memory: RegisteredMemory, offset: number, length: number): Status {
     if (!this.#owns(memory)) return WSA.WSAEINVAL
     if (!(offset >= 0 && length >= 0 && offset + length <= memory.length)) return WSA.WSAEINVAL
-    if (this.#peer.#closed) return WSA.WSAECONNRESET
-    overlapped?.end(0, length)
-    return 0
+    return this.#peer.#closed ? WSA.WSAECONNRESET : 0
   }
 
   signal(): Status {

@@ -205,8 +205,9 @@ export class LoopbackSocket implements SanSocket {
     return this.#withEnd(failure, (end) => end.peerMemory(descriptor, bytes))
   }
 
-  rdmaWrite(memory: RegisteredMemory, offset: number, length: number, overlapped: Overlapped | null): Status {
-    return this.#withEnd(asStatus, (end) => end.rdmaWrite(memory, offset, length, overlapped))
+  /** Done at once: no write is ever pending. */
+  rdmaWrite(memory: RegisteredMemory, offset: number, length: number): Status {
+    return this.#withEnd(asStatus, (end) => end.rdmaWrite(memory, offset, length))
   }
 
   signal(): Status {

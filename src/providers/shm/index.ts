@@ -1,6 +1,7 @@
 import { systemClock } from '../../base/clock.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { ShmNative } from '../../native/shm.ts'
+import { MAX_CONNECTIONS } from './layout.ts'
 import { DEFAULT_LIMITS } from './limits.ts'
 import type { ShmLimits } from './limits.ts'
 import { ShmProvider } from './provider.ts'
@@ -20,9 +21,10 @@ export interface ShmOptions {
 
 /** A shared-memory provider for the calling thread's event loop. */
 export function shm(options: ShmOptions): ShmProvider {
+  const limits = { ...DEFAULT_LIMITS, ...options.limits }
   return new ShmProvider(
     options.native,
-    { ...DEFAULT_LIMITS, ...options.limits },
+    { ...limits, maxConnectionsPerLink: Math.min(limits.maxConnectionsPerLink, MAX_CONNECTIONS) },
     options.clock ?? systemClock,
     (options.spinMicroseconds ?? 50) * 1000,
   )

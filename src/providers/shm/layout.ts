@@ -15,11 +15,14 @@ export const LINK_ID = 0
 export const NOTIFY_PRODUCED = 16
 export const NOTIFY_CONSUMED = 32
 
-/** One entry per connection is enough: a connection never has two. */
 export const MAX_CONNECTIONS = 16_384
+/** A slot has at most one entry of each kind unread: a signal, and an end. */
+export const NOTIFY_ENTRIES = MAX_CONNECTIONS * 2
 const NOTIFY_RING_BYTE = PAGE_BYTES
 export const NOTIFY_RING_WORD = NOTIFY_RING_BYTE / 4
-export const NOTIFY_MASK = MAX_CONNECTIONS - 1
+export const NOTIFY_MASK = NOTIFY_ENTRIES - 1
+/** Set in an entry that says "this side is through with the slot"; the rest is the slot's number. */
+export const NOTIFY_END = 1 << 30
 
 /** A slot: the provider's own line, then the session's region. */
 export const SLOT_HEADER_BYTES = 64
@@ -33,7 +36,7 @@ export const SLOT_DETAIL = 1
 export const SLOT_DATA_BYTES = 2
 
 const FIRST_SLOTS = 64
-const FIRST_SLOTS_BYTE = NOTIFY_RING_BYTE + MAX_CONNECTIONS * 4
+const FIRST_SLOTS_BYTE = NOTIFY_RING_BYTE + NOTIFY_ENTRIES * 4
 const SLOTS_PER_SEGMENT = 256
 
 export const LINK_SEGMENT_BYTES = pages(FIRST_SLOTS_BYTE + FIRST_SLOTS * SLOT_BYTES)

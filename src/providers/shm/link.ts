@@ -8,14 +8,18 @@ import { ByteBudget, SegmentTable, viewSegment } from './segments.ts'
 import type { Segment } from './segments.ts'
 import { MemoryPool } from './memory-pool.ts'
 import type { Piece } from './memory-pool.ts'
+import { IncomingNotifications, OutgoingNotifications } from './notifications.ts'
+import type { NotificationKind } from './notifications.ts'
 import { decodeMessage, encodeMessage } from './messages.ts'
 import type { LinkMessage, SegmentUse } from './messages.ts'
 import * as layout from './layout.ts'
 
 /** What a link tells the socket that holds one of its slots. */
 export interface SlotHolder {
-  /** The peer has put the slot on the notification ring. */
+  /** The peer has signalled, or answered a request. */
   notified(): void
+  /** The peer says that it is through with the slot. */
+  ended(): void
   /** The peer is gone, and with it the link; the memory stays until the slot is freed. */
   linkDown(code: WsaCode): void
 }
@@ -63,8 +67,6 @@ export class Link implements Notifiable {
   readonly #freeIds: number[] = []
   /** Acceptor: the generation of the last request seen in each slot; each is taken once, however often it is announced. */
   readonly #requests: number[] = []
-  /** Position on the notification ring of the last entry of each slot. */
-  readonly #lastEntry: number[] = []
   #watcher: Watcher | undefined
   #state: LinkState = 'opening'
   #index = -1
@@ -74,8 +76,8 @@ export class Link implements Notifiable {
   #peerStatusBuffer: ArrayBuffer | undefined
   #doorbell = -1
   #rungEpoch = 0
-  #produced = 0
-  #consumed = 0
+  #outgoing: OutgoingNotifications | undefined
+  #incoming: IncomingNotifications | undefined
   #held = 0
   /** The other end, where it is in this very loop. */
   #twin: Link | undefined
@@ -155,6 +157,7 @@ export class Link implements Notifiable {
     const segment = viewSegment(memory.buffer)
     this.#own.add(segment, 'slots')
     this.#ownWords = segment.words
+    this.#outgoing = new OutgoingNotifications(segment.words)
     if (this.role === 'opener') segment.words[layout.LINK_ID] = Math.floor(Math.random() * 2 ** 31)
     const sent = native.send(this.#fd, encodeMessage(message), [memory.fd, turns.poller.doorbell, turns.poller.statusFd])
     native.close(memory.fd)
@@ -198,6 +201,7 @@ export class Link implements Notifiable {
     const theirs = this.#theirs.slots(0)
     if (own === undefined || theirs === undefined) return
     this.#state = 'up'
+    this.#incoming = new IncomingNotifications(own.words, theirs.words)
     this.#index = this.#host.turns.add(this)
     this.#host.turns.poller.watch(
       this.#index,
@@ -208,6 +212,7 @@ export class Link implements Notifiable {
     )
     // What we asked for before the peer could be rung.
     this.#ring()
+    this.#catchUp()
   }
 
   // --- the channel --------------------------------------------------------------------------------------------------
@@ -217,7 +222,7 @@ export class Link implements Notifiable {
     while (this.#state === 'opening' || this.#state === 'up') {
       const received = this.#host.native.receive(this.#fd)
       if (typeof received === 'number') {
-        if (received !== -EAGAIN) this.fail(WSA.WSAECONNRESET)
+        if (received !== -EAGAIN) this.#peerIsGone()
         return
       }
       const message = decodeMessage(received.bytes)
@@ -266,22 +271,14 @@ export class Link implements Notifiable {
 
   // --- notifications ------------------------------------------------------------------------------------------------
 
-  /** Tells the peer to look at slot `id`, unless it is about to. */
-  notify(id: number): void {
-    const own = this.#ownWords
-    if (own === undefined || this.#state === 'down' || this.#state === 'released') return
-    const peer = this.#peerWords
-    const unread = (this.#produced - (peer === undefined ? 0 : Atomics.load(peer, layout.NOTIFY_CONSUMED))) >>> 0
-    if (unread >= layout.MAX_CONNECTIONS) {
-      if (unread > layout.MAX_CONNECTIONS || (this.#lastEntry[id] ?? -1) < this.#produced - unread) this.#failLater()
-      return
-    }
-    if ((this.#lastEntry[id] ?? -1) >= this.#produced - unread) return
-    own[layout.NOTIFY_RING_WORD + (this.#produced & layout.NOTIFY_MASK)] = id
-    this.#lastEntry[id] = this.#produced
-    this.#produced += 1
-    Atomics.store(own, layout.NOTIFY_PRODUCED, this.#produced | 0)
-    if (this.#twin === undefined) this.#ring()
+  /** Tells the peer to look at slot `id`, or that we are through with it; unless it is about to look anyway. */
+  notify(id: number, kind: NotificationKind = 'signal'): void {
+    if (this.#outgoing === undefined || this.#state === 'down' || this.#state === 'released') return
+    const outcome = this.#outgoing.append(id, kind, this.#peerWords)
+    if (outcome === 'pending') return
+    // An honest peer cannot let the ring fill.
+    if (outcome === 'full') this.#failLater()
+    else if (this.#twin === undefined) this.#ring()
     else this.#host.turns.schedule(this.#twin.#dispatchJob)
   }
 
@@ -295,21 +292,17 @@ export class Link implements Notifiable {
   }
 
   dispatchOne(): boolean {
-    const own = this.#ownWords
-    const peer = this.#peerWords
-    if (own === undefined || peer === undefined) return false
-    const unread = (Atomics.load(peer, layout.NOTIFY_PRODUCED) - this.#consumed) >>> 0
-    if (unread === 0) return false
-    if (unread > layout.MAX_CONNECTIONS) {
+    const incoming = this.#incoming
+    const outcome = incoming?.take() ?? 'empty'
+    if (incoming === undefined || outcome === 'empty') return false
+    if (outcome === 'broken') {
       this.fail(WSA.WSAEFAULT)
       return true
     }
-    const id = (peer[layout.NOTIFY_RING_WORD + (this.#consumed & layout.NOTIFY_MASK)] ?? 0) >>> 0
-    this.#consumed = (this.#consumed + 1) | 0
-    // Before the connection is looked at: whoever publishes after that look sees that it must append again.
-    Atomics.store(own, layout.NOTIFY_CONSUMED, this.#consumed)
+    const { id, kind } = incoming
     const holder = this.#holders[id]
-    holder?.notified()
+    if (kind === 'signal') holder?.notified()
+    else holder?.ended()
     // A holder that has just let go may have made room for a new request in the same slot.
     if (this.#holders[id] !== undefined) return true
     if (this.role === 'acceptor' && id < this.#host.limits.maxConnectionsPerLink) this.#host.requested(this, id)
@@ -320,9 +313,16 @@ export class Link implements Notifiable {
   /** Both ends turned out to be in this loop: from now on events keep the order in which they were made. */
   pair(twin: Link): void {
     this.#twin = twin
-    this.#host.turns.schedule(() => {
-      while (this.dispatchOne());
-    })
+    this.#catchUp()
+  }
+
+  // What was announced before both ends were there and knew each other.
+  #catchUp(): void {
+    if (this.#twin === undefined || this.#state !== 'up') return
+    const step = (): void => {
+      if (this.dispatchOne()) this.#host.turns.schedule(step)
+    }
+    this.#host.turns.schedule(step)
   }
 
   readonly #dispatchJob = (): void => {
@@ -447,8 +447,25 @@ export class Link implements Notifiable {
     this.#watcher?.close()
     this.#host.native.close(this.#fd)
     this.#host.linkClosed(this, code)
-    for (const holder of [...this.#holders]) holder?.linkDown(code)
+    // Each socket hears of it in a turn of its own: what one of them does must not keep it from the others.
+    for (const holder of this.#holders) {
+      if (holder !== undefined) {
+        this.#host.turns.schedule(() => {
+          holder.linkDown(code)
+        })
+      }
+    }
     this.#releaseWhenUnheld()
+  }
+
+  // What the peer has announced is still delivered, each in a turn of its own; then its connections end.
+  #peerIsGone(): void {
+    this.#watcher?.close()
+    const finish = (): void => {
+      if (this.dispatchOne()) this.#host.turns.schedule(finish)
+      else this.fail(WSA.WSAECONNRESET)
+    }
+    this.#host.turns.schedule(finish)
   }
 
   #releaseWhenUnheld(): void {
@@ -470,6 +487,8 @@ export class Link implements Notifiable {
       turns.remove(this.#index)
     }
     this.#ownWords = undefined
+    this.#outgoing = undefined
+    this.#incoming = undefined
     this.#peerWords = undefined
     this.#peerStatus = undefined
     if (this.#peerStatusBuffer !== undefined) native.unmap(this.#peerStatusBuffer)

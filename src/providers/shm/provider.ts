@@ -151,8 +151,9 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
 
   socket(request: SocketRequest): Result<SanSocket> {
     if (this.#starts === 0) return failure(WSA.WSANOTINITIALISED)
+    if (request.family !== 'IPv4' && request.family !== 'IPv6') return failure(WSA.WSAEAFNOSUPPORT)
     if (request.duplicate !== undefined) return failure(WSA.WSAEOPNOTSUPP)
-    const socket = new ShmSocket(this)
+    const socket = new ShmSocket(this, request.family)
     const status = socket.attach()
     return status === 0 ? success(socket) : failure(status)
   }

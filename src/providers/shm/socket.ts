@@ -1,6 +1,7 @@
 import { FD_ACCEPT, FD_CONNECT, MAX_CONNECT_DATA_BYTES, WSA, failure, success } from '../../spi/index.ts'
 import type {
   Accepted,
+  AddressFamily,
   ConditionFunction,
   ConnectionMemory,
   EventObject,
@@ -69,11 +70,12 @@ export function answer(link: Link, id: number, generation: number, phase: number
   const word = own.byte / 4
   own.segment.words[word + layout.SLOT_DETAIL] = detail
   Atomics.store(own.segment.words, word + layout.SLOT_STATE, layout.slotState(generation, phase))
-  link.notify(id)
+  link.notify(id, phase === layout.PHASE_CLOSED ? 'end' : 'signal')
 }
 
 export class ShmSocket implements SanSocket, SlotHolder {
   readonly #host: SocketHost
+  readonly #family: AddressFamily
   #handle: SwitchHandle | undefined
   #state: ShmSocketState = 'open'
   #local: SocketAddress | undefined
@@ -91,8 +93,9 @@ export class ShmSocket implements SanSocket, SlotHolder {
   #goneReported = false
   #admitted = false
 
-  constructor(host: SocketHost) {
+  constructor(host: SocketHost, family: AddressFamily) {
     this.#host = host
+    this.#family = family
   }
 
   /** SOCKET-1: the switch's descriptor comes first. */
@@ -129,7 +132,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
   bind(address: SocketAddress): Status {
     if (this.#isClosed) return WSA.WSAENOTSOCK
     if (this.#state !== 'open') return WSA.WSAEINVAL
-    if (address.port === 0) return WSA.WSAEFAULT
+    if (address.port === 0 || address.family !== this.#family) return WSA.WSAEFAULT
     if (!this.#host.serves(address)) return WSA.WSAEADDRNOTAVAIL
     this.#local = address
     this.#move('bind')
@@ -151,6 +154,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
 
   listen(backlog: number): Status {
     if (this.#isClosed) return WSA.WSAENOTSOCK
+    if (!(backlog >= 1)) return WSA.WSAEINVAL
     if (this.#queue !== undefined) {
       for (const dropped of this.#queue.setBacklog(backlog)) refuse(dropped, WSA.WSAECONNREFUSED)
       return 0
@@ -199,6 +203,8 @@ export class ShmSocket implements SanSocket, SlotHolder {
     }
     const { remote, local, callerData } = pending.request
     const verdict = condition({ remote, local, callerData })
+    // The condition function may close its listener, which refuses this request with the others.
+    if (this.#queue !== queue) return failure(WSA.WSAENOTSOCK)
     if (verdict.decision === 'CF_DEFER') return failure(WSA.WSATRY_AGAIN)
     queue.take()
     queue.rearm()
@@ -213,7 +219,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
     const { link, id, generation } = pending
     const own = link.ownSlot(id)
     const peer = link.peerSlot(id)
-    const socket = new ShmSocket(this.#host)
+    const socket = new ShmSocket(this.#host, this.#family)
     let status: Status = own === undefined || peer === undefined ? WSA.WSAENOBUFS : socket.attach()
     if (status === 0 && !socket.#admit()) status = WSA.WSAEPROCLIM
     if (status !== 0 || own === undefined || peer === undefined || calleeData.length > MAX_CONNECT_DATA_BYTES) {
@@ -265,7 +271,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
   }
 
   calleeData(): Uint8Array {
-    return this.#calleeData
+    return this.#calleeData.slice()
   }
 
   duplicate(processId: number): Result<Uint8Array> {
@@ -277,9 +283,11 @@ export class ShmSocket implements SanSocket, SlotHolder {
     if (this.#isClosed) return WSA.WSAENOTSOCK
     const slot = this.#slot
     this.#memory = undefined
-    if (this.#queue !== undefined) {
-      this.#host.unlisten(this.#queue)
-      for (let p = this.#queue.take(); p !== undefined; p = this.#queue.take()) refuse(p, WSA.WSAETIMEDOUT)
+    const queue = this.#queue
+    this.#queue = undefined
+    if (queue !== undefined) {
+      this.#host.unlisten(queue)
+      for (let p = queue.take(); p !== undefined; p = queue.take()) refuse(p, WSA.WSAETIMEDOUT)
     }
     if (slot === undefined) {
       this.#state = 'closed'
@@ -287,7 +295,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
       this.#state = 'lingering'
       const { words } = slot.own.segment
       Atomics.store(words, slot.own.byte / 4, layout.slotState(slot.generation, layout.PHASE_CLOSED))
-      slot.link.notify(slot.id)
+      slot.link.notify(slot.id, 'end')
       this.#releaseWhenPeerIsThrough()
     }
     this.#finish()
@@ -355,8 +363,15 @@ export class ShmSocket implements SanSocket, SlotHolder {
 
   rdmaWrite(memory: RegisteredMemory, offset: number, length: number, overlapped: Overlapped | null): Status {
     void overlapped
-    if (this.#state === 'connected') return offset + length <= memory.length ? 0 : WSA.WSAEINVAL
-    return this.#dataError()
+    if (this.#state !== 'connected') return this.#dataError()
+    const inside = offset >= 0 && length >= 0 && offset + length <= memory.length
+    return inside && this.#owns(memory) ? 0 : WSA.WSAEINVAL
+  }
+
+  #owns(memory: RegisteredMemory): boolean {
+    if (memory === this.#memory?.send) return true
+    const { piece } = memory as { readonly piece?: Piece }
+    return piece !== undefined && this.#pieces?.includes(piece) === true
   }
 
   signal(): Status {
@@ -377,6 +392,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
   }
 
   getOverlappedResult(overlapped: Overlapped): Result<number> {
+    if (this.#isClosed) return failure(WSA.WSAENOTSOCK)
     if (overlapped.silent && overlapped === this.#receive) {
       if (this.#peerClosed() && this.#state === 'connected') this.#move('peerGone')
       this.#completeReceive()
@@ -417,7 +433,25 @@ export class ShmSocket implements SanSocket, SlotHolder {
         break
       case 'connected':
         this.#signalled = true
-        if (this.#peerClosed()) this.#move('peerGone')
+        this.#completeReceive()
+        break
+      case 'lingering':
+        // The opener may be using the slot for its next request already.
+        this.#releaseWhenPeerIsThrough()
+        break
+      default:
+        break
+    }
+  }
+
+  ended(): void {
+    switch (this.#state) {
+      case 'connecting':
+        this.#lookAtAnswer()
+        break
+      case 'connected':
+        if (!this.#peerClosed()) break
+        this.#move('peerGone')
         this.#completeReceive()
         break
       case 'lingering':
@@ -436,7 +470,6 @@ export class ShmSocket implements SanSocket, SlotHolder {
         break
       case 'connected':
         this.#move('peerGone')
-        this.#signalled = true
         this.#completeReceive()
         break
       case 'lingering':
@@ -464,10 +497,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
       this.#calleeData = bytes.slice(from, from + length)
       slot.peer = peer
       this.#move('accepted')
-      if (phase === layout.PHASE_CLOSED) {
-        this.#signalled = true
-        this.#move('peerGone')
-      }
+      if (phase === layout.PHASE_CLOSED) this.#move('peerGone')
       this.#connectRecorded = true
       this.#connectStatus = 0
       this.#event?.set()

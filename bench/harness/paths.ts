@@ -1,0 +1,25 @@
+import { existsSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { pathToFileURL } from 'node:url'
+
+/** The repository: this file runs as dist/bench/harness/paths.js. */
+export const ROOT = join(import.meta.dirname, '../../..')
+
+/** SOCKSWITCH_BENCH_REGISTER puts another module in the place of the switch. */
+const REGISTER_FILE = process.env['SOCKSWITCH_BENCH_REGISTER'] ?? join(ROOT, 'dist/register.mjs')
+
+/** What `--import` gets in a switched process. */
+export const REGISTER_URL = pathToFileURL(REGISTER_FILE).href
+
+/** SOCKSWITCH_BENCH_CLI puts another program in the place of the command line tool. */
+export const CLI_FILE = process.env['SOCKSWITCH_BENCH_CLI'] ?? join(ROOT, 'dist/src/cli/main.js')
+
+export function appFile(name: string): string {
+  return join(ROOT, 'dist/bench/apps', `${name}.js`)
+}
+
+/** Says why no switched process can be started, or undefined where one can. */
+export function switchFault(): string | undefined {
+  if (existsSync(REGISTER_FILE)) return undefined
+  return `Cannot start a switched process: ${relative(ROOT, REGISTER_FILE)} is missing; run "npm run build"`
+}

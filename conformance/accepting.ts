@@ -1,0 +1,255 @@
+import assert from 'node:assert/strict'
+
+import { MAX_CONNECT_DATA_BYTES, WSA } from '../src/spi/index.ts'
+import type { ConnectionRequest, Verdict } from '../src/spi/index.ts'
+import { assertFailure, assertStatus, clause, odd, resultName, valueOf } from './check.ts'
+import type { Check } from './check.ts'
+import { ACCEPT } from './fixture.ts'
+import type { Listener } from './fixture.ts'
+
+function bytes(...values: number[]): Uint8Array {
+  return Uint8Array.from(values)
+}
+
+/** Accepts at `listener`, which must have a request; returns what the condition function saw. */
+function acceptOne(
+  listener: Listener,
+  verdict: Verdict = ACCEPT,
+): { request: ConnectionRequest; calls: number } {
+  const seen: ConnectionRequest[] = []
+  const accepted = listener.socket.accept((request) => {
+    seen.push(request)
+    return verdict
+  })
+  assert.notEqual(resultName(accepted), 'WSAEWOULDBLOCK', 'accept found no request')
+  return { request: seen[0]!, calls: seen.length }
+}
+
+/** Taking requests and answering them. */
+export const acceptingChecks: readonly Check[] = [
+  clause(
+    'ACCEPT-1 condition runs once, before the peer hears anything (WSD-ACCEPT-8, WSD-ACCEPT-10)',
+    async (fixture) => {
+      const listener = await fixture.listen()
+      const local = await fixture.peer.address('client')
+      const far = await fixture.peer.open(local)
+      await fixture.peer.connect(far, listener.address, bytes(1, 2, 3))
+      await fixture.events('the request', listener.socket, listener.event)
+
+      const seen: ConnectionRequest[] = []
+      let isInside = true
+      let decidedAt = 0n
+      const accepted = listener.socket.accept((request) => {
+        assert.ok(isInside, 'condition ran after accept had returned')
+        seen.push(request)
+        decidedAt = process.hrtime.bigint()
+        return { decision: 'CF_ACCEPT', calleeData: bytes(9, 8) }
+      })
+      isInside = false
+      valueOf(accepted, 'accept')
+      assert.deepEqual(seen, [{ remote: local, local: listener.address, callerData: bytes(1, 2, 3) }])
+      const outcome = await fixture.farOutcome(far)
+      assertStatus(outcome.status, 'success', "the peer's connect")
+      assert.deepEqual(outcome.calleeData, bytes(9, 8))
+      assert.ok(outcome.at >= decidedAt, 'the peer was told before the condition function had decided')
+    },
+  ),
+
+  clause(
+    'ACCEPT-2 CF_ACCEPT makes the accepting socket, then tells the peer (WSD-ACCEPT-12 to -14)',
+    async (fixture) => {
+      const listener = await fixture.listen()
+      const local = await fixture.peer.address('client')
+      const far = await fixture.peer.open(local)
+      await fixture.peer.connect(far, listener.address, bytes())
+      await fixture.events('the request', listener.socket, listener.event)
+
+      const { upcalls } = fixture.near
+      const before = upcalls.records.length
+      let atDecision = -1
+      const accepted = valueOf(
+        listener.socket.accept(() => {
+          atDecision = upcalls.records.length
+          return ACCEPT
+        }),
+        'accept',
+      )
+      valueOf(accepted.socket.memory(), 'memory of the accepted socket')
+      assert.equal(atDecision, before, 'an upcall was made before the condition function had decided')
+      const handle = fixture.near.handleOf(accepted.socket)
+      assert.notEqual(handle, fixture.near.handleOf(listener.socket))
+      const [created, ...others] = upcalls.of(handle)
+      assert.ok(created?.call === 'createSocketHandle' && others.length === 0)
+      assert.deepEqual(accepted.remote, local)
+      assert.deepEqual(accepted.local, listener.address)
+      const outcome = await fixture.farOutcome(far)
+      assertStatus(outcome.status, 'success', "the peer's connect")
+      assert.ok(outcome.at >= created.at, 'the peer was told before createSocketHandle')
+    },
+  ),
+
+  clause('ACCEPT-3 CF_REJECT refuses the peer (WSD-ACCEPT-18, WSD-ACCEPT-19)', async (fixture) => {
+    const listener = await fixture.listen()
+    for (const error of [undefined, WSA.WSAEACCES, WSA.WSAVERNOTSUPPORTED]) {
+      const far = await fixture.farRequest(listener)
+      const verdict: Verdict =
+        error === undefined ? { decision: 'CF_REJECT' } : { decision: 'CF_REJECT', error }
+      const created = fixture.near.upcalls.records.length
+      assertFailure(
+        listener.socket.accept(() => verdict),
+        'WSAECONNREFUSED',
+        'accept',
+      )
+      assert.equal(fixture.near.upcalls.records.length, created, 'an upcall was made for a rejected request')
+      const { status } = await fixture.farOutcome(far)
+      assert.equal(status, error ?? WSA.WSAECONNREFUSED)
+    }
+    assertFailure(
+      listener.socket.accept(() => ACCEPT),
+      'WSAEWOULDBLOCK',
+      'accept after the rejections',
+    )
+  }),
+
+  clause('ACCEPT-4 CF_DEFER keeps the request, and the next accept asks again', async (fixture) => {
+    const listener = await fixture.listen()
+    const first = await fixture.farRequest(listener, bytes(1))
+    const deferred: Verdict = { decision: 'CF_DEFER' }
+    const asked: Uint8Array[] = []
+    for (const expected of [1, 2]) {
+      const accepted = listener.socket.accept(({ callerData }) => {
+        asked.push(callerData)
+        return deferred
+      })
+      assertFailure(accepted, 'WSATRY_AGAIN', 'accept')
+      assert.equal(asked.length, expected, 'the condition function was not asked again')
+    }
+    const second = await fixture.farConnect(listener.address, bytes(2))
+    const decidedAt = process.hrtime.bigint()
+    assert.deepEqual(acceptOne(listener).request.callerData, bytes(1))
+    const outcome = await fixture.farOutcome(first)
+    assertStatus(outcome.status, 'success', "the first peer's connect")
+    assert.ok(outcome.at >= decidedAt, 'the peer was told of a deferred request')
+    assert.deepEqual(asked, [bytes(1), bytes(1)])
+    await fixture.peer.close(second)
+  }),
+
+  clause('ACCEPT-5 nothing queued, or not listening (WSD-ACCEPT-20)', async (fixture) => {
+    let calls = 0
+    const condition = (): Verdict => {
+      calls += 1
+      return ACCEPT
+    }
+    const listener = await fixture.listen()
+    assertFailure(listener.socket.accept(condition), 'WSAEWOULDBLOCK', 'accept with nothing queued')
+    const { family } = listener.address
+    assertFailure(fixture.near.socket(family).accept(condition), 'WSAEINVAL', 'accept on a new socket')
+    assertFailure((await fixture.client()).accept(condition), 'WSAEINVAL', 'accept on a bound socket')
+    const pair = await fixture.connectPair()
+    assertFailure(pair.near.accept(condition), 'WSAEINVAL', 'accept on a connected socket')
+    assert.equal(calls, 0, 'the condition function was asked about nothing')
+  }),
+
+  clause('ACCEPT-6 a request its peer has withdrawn is skipped (WSD-ACCEPT-21)', async (fixture) => {
+    const listener = await fixture.listen()
+    const withdrawn = await fixture.farRequest(listener, bytes(1))
+    assertStatus(await fixture.peer.close(withdrawn), 'success', "the peer's close")
+    const second = await fixture.farRequest(listener, bytes(2))
+    const { request, calls } = acceptOne(listener)
+    assert.deepEqual(request.callerData, bytes(2))
+    assert.equal(calls, 1)
+    assertStatus((await fixture.farOutcome(second)).status, 'success', "the second peer's connect")
+    assertFailure(
+      listener.socket.accept(() => ACCEPT),
+      'WSAEWOULDBLOCK',
+      'accept with nothing left',
+    )
+  }),
+
+  clause(
+    'ACCEPT-7 accept resets the event, then signals again if requests are left (WSD-ACCEPT-15, -16)',
+    async (fixture) => {
+      const listener = await fixture.listen()
+      await fixture.farRequest(listener, bytes(1))
+      await fixture.farRequest(listener, bytes(2))
+      assert.equal(listener.event.isSet, false)
+      acceptOne(listener)
+      assert.ok(listener.event.isSet, 'a request is left and the event is not set')
+      acceptOne(listener, { decision: 'CF_REJECT' })
+      assert.equal(listener.event.isSet, false, 'no request is left and the event is set')
+    },
+  ),
+
+  odd('ACCEPT: a burst of requests is accepted in order, none lost (WSD-ACCEPT-16)', async (fixture) => {
+    const count = 16
+    const listener = await fixture.listen(count)
+    const far = []
+    for (let i = 0; i < count; i++) far.push(await fixture.farConnect(listener.address, bytes(i)))
+    const callers: number[] = []
+    while (callers.length < count) {
+      await fixture.events('the requests', listener.socket, listener.event)
+      for (;;) {
+        const accepted = listener.socket.accept(({ callerData }) => {
+          callers.push(callerData[0]!)
+          return { decision: 'CF_ACCEPT', calleeData: callerData }
+        })
+        if (!accepted.ok) break
+      }
+    }
+    assert.deepEqual(callers, [...callers.keys()])
+    for (const [i, socket] of far.entries()) {
+      assert.deepEqual((await fixture.farOutcome(socket)).calleeData, bytes(i))
+    }
+  }),
+
+  odd('ACCEPT: the largest callee data arrives, more is not accepted (WSD-NEG-4)', async (fixture) => {
+    const listener = await fixture.listen()
+    const calleeData = new Uint8Array(MAX_CONNECT_DATA_BYTES).map((_, i) => i)
+    const first = await fixture.farRequest(listener)
+    acceptOne(listener, { decision: 'CF_ACCEPT', calleeData })
+    assert.deepEqual((await fixture.farOutcome(first)).calleeData, calleeData)
+
+    const second = await fixture.farRequest(listener)
+    const oversize = {
+      decision: 'CF_ACCEPT',
+      calleeData: new Uint8Array(MAX_CONNECT_DATA_BYTES + 1),
+    } as const
+    assertFailure(
+      listener.socket.accept(() => oversize),
+      'WSAEMSGSIZE',
+      'accept with oversize callee data',
+    )
+    assert.notEqual((await fixture.farOutcome(second)).status, 0)
+  }),
+
+  odd('ACCEPT: without a switch descriptor the peer is refused', async (fixture) => {
+    const { upcalls } = fixture.near
+    const listener = await fixture.listen()
+    const far = await fixture.farRequest(listener)
+    upcalls.refuseHandles = WSA.WSAENOBUFS
+    assertFailure(
+      listener.socket.accept(() => ACCEPT),
+      'WSAENOBUFS',
+      'accept',
+    )
+    upcalls.refuseHandles = null
+    assert.notEqual((await fixture.farOutcome(far)).status, 0)
+    assertFailure(
+      listener.socket.accept(() => ACCEPT),
+      'WSAEWOULDBLOCK',
+      'the next accept',
+    )
+  }),
+
+  odd('ACCEPT: the condition function may close the listener (WSD-LISTEN-19)', async (fixture) => {
+    const listener = await fixture.listen()
+    const far = await fixture.farRequest(listener)
+    const accepted = listener.socket.accept(() => {
+      assertStatus(listener.socket.close(), 'success', 'close in the condition function')
+      return ACCEPT
+    })
+    assert.notEqual(resultName(accepted), 'success')
+    assert.notEqual((await fixture.farOutcome(far)).status, 0)
+    await fixture.closed(fixture.near.handleOf(listener.socket))
+  }),
+]

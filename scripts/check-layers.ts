@@ -1,0 +1,59 @@
+/** Checks that imports point only the way docs/architecture.md says. Names file and line of each that does not. */
+import { readFileSync, readdirSync } from 'node:fs'
+import { join, posix } from 'node:path'
+
+import ts from 'typescript'
+
+/** Which layers each layer may import besides itself. Whatever is not in here is a root, and may import everything. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  'src/base': [],
+  'src/spi': [],
+  'src/native': [],
+  'src/switch': ['src/spi', 'src/base'],
+  'src/faces': ['src/switch', 'src/spi', 'src/base'],
+  'src/providers': ['src/spi', 'src/base', 'src/native'],
+  conformance: ['src/spi', 'src/base'],
+}
+const ROOTS = ['src/compose', 'src/cli', 'src/index.ts', 'src/register.ts', 'src/net.ts']
+/** No input, no output, no state: it imports nothing at all from outside. */
+const PURE = 'src/spi'
+
+/** The layer of a file: `src/switch`, or for providers, which are strangers to each other, `src/providers/shm`. */
+function layerOf(path: string): string {
+  const [first = '', second = '', third = ''] = path.split('/')
+  if (first !== 'src') return first
+  return second === 'providers' ? posix.join(first, second, third) : posix.join(first, second)
+}
+
+function mayImport(from: string, to: string): boolean {
+  if (from === to) return true
+  const rule = from.startsWith('src/providers/') ? 'src/providers' : from
+  return MAY_IMPORT[rule]?.includes(to) ?? true
+}
+
+function isKnown(layer: string): boolean {
+  return layer in MAY_IMPORT || layer.startsWith('src/providers/') || ROOTS.includes(layer)
+}
+
+function complaints(root: string, file: string): readonly string[] {
+  const from = layerOf(file)
+  if (!isKnown(from)) return [`${file}:1 belongs to no layer`]
+  const text = readFileSync(join(root, file), 'utf8')
+  return ts.preProcessFile(text, true, true).importedFiles.flatMap(({ fileName, pos }) => {
+    const ours = fileName.startsWith('.')
+    const to = ours ? layerOf(posix.join(posix.dirname(file), fileName)) : fileName
+    if (ours ? mayImport(from, to) : from !== PURE) return []
+    return [`${file}:${text.slice(0, pos).split('\n').length} ${from} must not import ${to} ('${fileName}')`]
+  })
+}
+
+const root = process.argv[2] ?? process.cwd()
+const files = ['src', 'conformance'].flatMap((folder) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => posix.join(folder, name)),
+)
+const found = files.flatMap((file) => complaints(root, file))
+for (const complaint of found) console.error(`check-layers: ${complaint}`)
+if (found.length > 0) process.exitCode = 1
+else console.log(`check-layers: ${files.length} files, every import points the right way`)

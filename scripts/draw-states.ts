@@ -1,0 +1,83 @@
+/**
+ * Draws docs/states.md from the transition tables. `--check` compares instead, and fails when the file is stale.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { TRANSITIONS as SHM_SOCKET } from '../src/providers/shm/socket-state.ts'
+import { TRANSITIONS as SESSION } from '../src/switch/session/session-state.ts'
+import { TRANSITIONS as SOCKET } from '../src/switch/socket-state.ts'
+
+type Table = Readonly<Record<string, Readonly<Record<string, string>>>>
+
+interface Machine {
+  readonly title: string
+  readonly source: string
+  /** The states a new object may be in. */
+  readonly starts: readonly string[]
+  readonly table: Table
+}
+
+const MACHINES: readonly Machine[] = [
+  {
+    title: "An application's socket, as the switch sees it",
+    source: 'src/switch/socket-state.ts',
+    starts: ['idle'],
+    table: SOCKET,
+  },
+  {
+    title: 'A session',
+    source: 'src/switch/session/session-state.ts',
+    starts: ['negotiating'],
+    table: SESSION,
+  },
+  {
+    title: 'A SAN socket over shared memory',
+    source: 'src/providers/shm/socket-state.ts',
+    // An accepted socket is connected from the start.
+    starts: ['open', 'connected'],
+    table: SHM_SOCKET,
+  },
+]
+
+const FILE = join('docs', 'states.md')
+const HEAD = `# States
+
+Drawn by \`scripts/draw-states.ts\` from the transition tables; edit the tables, not this page. Each table is the only place
+that knows which event is legal when: an event without an arrow is a bug, and throws.
+`
+
+/** One arrow for each pair of states, with every event that leads along it. */
+function draw({ title, source, starts, table }: Machine): string {
+  const lines = starts.map((state) => `  [*] --> ${state}`)
+  for (const [from, events] of Object.entries(table)) {
+    const arrows = new Map<string, string[]>()
+    for (const [event, to] of Object.entries(events)) arrows.set(to, [...(arrows.get(to) ?? []), event])
+    for (const [to, names] of arrows) lines.push(`  ${from} --> ${to}: ${names.join(', ')}`)
+    if (arrows.size === 0) lines.push(`  ${from} --> [*]`)
+  }
+  return `## ${title}\n\nTable: [${source}](../${source}).\n\n\`\`\`mermaid\nstateDiagram-v2\n${lines.join('\n')}\n\`\`\`\n`
+}
+
+function current(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+const options = process.argv.slice(2)
+const path = join(options.find((option) => !option.startsWith('--')) ?? process.cwd(), FILE)
+const drawn = [HEAD, ...MACHINES.map(draw)].join('\n')
+if (!options.includes('--check')) {
+  writeFileSync(path, drawn)
+  console.log(`draw-states: wrote ${FILE}`)
+} else if (current(path) === drawn) {
+  console.log(`draw-states: ${FILE} shows the tables`)
+} else {
+  console.error(
+    `draw-states: ${FILE} does not show the tables; draw it with: node dist/scripts/draw-states.js`,
+  )
+  process.exitCode = 1
+}

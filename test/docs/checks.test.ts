@@ -1,0 +1,115 @@
+/** The checks of layers, states and docs: they must pass here, and must notice what they are there for. */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+/** Seen from `dist/test/docs`. */
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
+
+interface Answer {
+  readonly status: number | null
+  readonly output: string
+}
+
+function check(script: string, root: string, ...options: string[]): Answer {
+  const path = join(ROOT, 'dist', 'scripts', `${script}.js`)
+  const { status, stdout, stderr } = spawnSync(process.execPath, [path, ...options, root], {
+    encoding: 'utf8',
+  })
+  return { status, output: stdout + stderr }
+}
+
+/** Runs a script over a tree of `files` that lives as long as the call. */
+function checkTree(script: string, files: Readonly<Record<string, string>>, ...options: string[]): Answer {
+  const root = mkdtempSync(join(tmpdir(), 'sockswitch-docs-'))
+  try {
+    for (const [name, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(root, name)), { recursive: true })
+      writeFileSync(join(root, name), text)
+    }
+    return check(script, root, ...options)
+  } finally {
+    rmSync(root, { recursive: true })
+  }
+}
+
+test('the states are drawn from the tables as they are', () => {
+  assert.deepEqual(check('draw-states', ROOT, '--check').status, 0)
+  const stale = checkTree('draw-states', { 'docs/states.md': '# States\n' }, '--check')
+  assert.equal(stale.status, 1)
+  assert.match(stale.output, /does not show the tables/)
+  assert.equal(checkTree('draw-states', { 'README.md': '' }, '--check').status, 1, 'a missing page passes')
+})
+
+const LAYERS: readonly (readonly [
+  what: string,
+  file: string,
+  text: string,
+  complaint: RegExp | undefined,
+])[] = [
+  ['a provider uses the interface', 'src/providers/a/x.ts', "import '../../spi/y.ts'", undefined],
+  ['a root uses everything', 'src/net.ts', "import './faces/net/x.ts'", undefined],
+  [
+    'the interface uses the switch',
+    'src/spi/x.ts',
+    "\nimport '../switch/y.ts'",
+    /src\/spi\/x\.ts:2 .*src\/switch/,
+  ],
+  ['the interface uses Node', 'src/spi/x.ts', "import 'node:net'", /node:net/],
+  ['a provider uses another', 'src/providers/a/x.ts', "import '../b/y.ts'", /x\.ts:1 .*src\/providers\/b/],
+  [
+    'the switch uses a provider',
+    'src/switch/x.ts',
+    "import type { Y } from '../providers/a/y.ts'",
+    /x\.ts:1/,
+  ],
+  ['the switch exports a face', 'src/switch/x.ts', "export * from '../faces/net/y.ts'", /x\.ts:1/],
+  ['a face loads native code', 'src/faces/net/x.ts', "await import('../../native/load.ts')", /x\.ts:1/],
+  [
+    'the suite uses a provider',
+    'conformance/x.ts',
+    "import '../src/providers/a/y.ts'",
+    /conformance\/x\.ts:1/,
+  ],
+  ['a folder without a layer', 'src/other/x.ts', '', /belongs to no layer/],
+]
+
+for (const [what, file, text, complaint] of LAYERS) {
+  test(`layers: ${what}`, () => {
+    const files = { 'src/base/a.ts': '', 'conformance/a.ts': '', [file]: text }
+    const { status, output } = checkTree('check-layers', files)
+    assert.equal(status, complaint === undefined ? 0 : 1, output)
+    if (complaint !== undefined) assert.match(output, complaint)
+  })
+}
+
+const DOCS: readonly (readonly [what: string, file: string, text: string, complaint: RegExp])[] = [
+  ['a code without a heading', 'docs/errors.md', '# Errors\n', /no heading '## WSAECONNRESET'/],
+  ['a heading without a reason', 'docs/reasons.md', '## because\n', /the heading '## because'/],
+  ['a dead link', 'README.md', 'See\n[there](docs/there.md).\n', /README\.md:2 links to 'docs\/there\.md'/],
+  ['a dead anchor', 'README.md', '[there](docs/reasons.md#there)\n', /no heading there is called that/],
+  [
+    'a snippet that does not compile',
+    'README.md',
+    '```ts runnable\n\nlet x: = 1\n```\n',
+    /README\.md:3 does not compile/,
+  ],
+]
+
+for (const [what, file, text, complaint] of DOCS) {
+  test(`docs: ${what}`, () => {
+    const { status, output } = checkTree('check-docs', { 'docs/reasons.md': '', [file]: text })
+    assert.equal(status, 1)
+    assert.match(output, complaint)
+  })
+}
+
+test('docs: links and snippets inside code are not links', () => {
+  const text = '`[a](b.md)`\n\n```md\n[a](b.md)\n```\n\n```ts\nlet x: = 1\n```\n'
+  const { output } = checkTree('check-docs', { 'README.md': text })
+  assert.doesNotMatch(output, /README\.md/)
+})

@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+
+import { SPI_VERSION, WSA, failure, success } from '../../src/spi/index.ts'
+import type { SanProvider, ServedSubnet, Upcalls } from '../../src/spi/index.ts'
+import { loopback } from '../../src/providers/loopback/index.ts'
+import { Switch, createSwitch } from '../../src/switch/switch.ts'
+import { UpcallTable } from '../../src/switch/upcall-table.ts'
+import { settle } from './fake-clock.ts'
+import { Host, SERVER, SUBNET, WILDCARD, failing, sanOver } from './host.ts'
+
+const OTHER: ServedSubnet = { ...SUBNET, address: '10.2.0.0' }
+
+describe('starting', () => {
+  test('WSD-START-3 WSD-START-9 WSD-ADDR-6 each provider is started, then asked for its addresses', () => {
+    const host = new Host({ providers: [loopback({ subnets: [SUBNET] }), loopback({ subnets: [OTHER] })] })
+    assert.deepEqual(host.journal.labels(), ['san.startup', 'san.addressList', 'san2.startup', 'san2.addressList'])
+    assert.deepEqual(
+      host.switch.reports.map(({ name, error }) => [name, error]),
+      [
+        ['san', undefined],
+        ['san2', undefined],
+      ],
+    )
+  })
+
+  test('WSD-START-6 a provider is handed the upcalls of its switch, and two switches have two', () => {
+    const seen: Upcalls[] = []
+    const provider = (): SanProvider => {
+      const real = loopback()
+      return {
+        name: 'witness',
+        startup(request) {
+          seen.push(request.upcalls)
+          return real.startup(request)
+        },
+        cleanup: () => real.cleanup(),
+        addressList: () => real.addressList(),
+        socket: (request) => real.socket(request),
+      }
+    }
+    createSwitch({ san: [provider(), provider()] })
+    createSwitch({ san: [provider()] })
+    assert.equal(seen.length, 3)
+    assert.equal(seen[0], seen[1])
+    assert.notEqual(seen[0], seen[2])
+    assert.ok(seen[0] instanceof UpcallTable)
+  })
+
+  test('WSD-START-8 a provider is told the version of the interface', () => {
+    assert.deepEqual(new Host().journal.one('san.startup').args, [SPI_VERSION])
+  })
+
+  test('WSD-START-10 addresses become routes', () => {
+    const host = new Host({ providers: [loopback({ subnets: [OTHER, SUBNET] })] })
+    assert.deepEqual(host.listen(SERVER).socket.providers, ['san'])
+  })
+
+  for (const call of ['startup', 'addressList'] as const) {
+    test(`WSD-START-16 a provider whose ${call} fails is left out, and the others serve`, () => {
+      const host = new Host({ faults: [failing(call, 'WSASYSNOTREADY')] })
+      host.switch.add(sanOver(host.network))
+      assert.deepEqual(
+        host.switch.reports.map(({ error }) => error),
+        [WSA.WSASYSNOTREADY, undefined],
+      )
+      assert.equal(host.journal.count('san.cleanup'), call === 'startup' ? 0 : 1)
+      assert.deepEqual(host.listen(WILDCARD).socket.providers, ['loopback'])
+      assert.equal(host.journal.count('san.socket'), 0)
+    })
+  }
+
+  test('WSD-START-13 a provider whose regions are too small for a session is not used', () => {
+    const host = new Host({ loopback: { limits: { regionBytes: 1152 } } })
+    assert.equal(host.switch.reports[0]?.error, WSA.WSAEINVAL)
+    assert.equal(host.journal.count('san.cleanup'), 1)
+    assert.deepEqual(host.listen(SERVER).socket.providers, [])
+  })
+})
+
+describe('addresses', () => {
+  /** A provider whose addresses the test changes. */
+  class Moving {
+    subnets: readonly ServedSubnet[] | undefined = [SUBNET]
+    readonly provider: SanProvider
+
+    constructor() {
+      const real = loopback({ subnets: [SUBNET, OTHER] })
+      this.provider = {
+        name: 'moving',
+        startup: (request) => real.startup(request),
+        cleanup: () => real.cleanup(),
+        addressList: () => (this.subnets === undefined ? failure(WSA.WSAENETDOWN) : success(this.subnets)),
+        socket: (request) => real.socket(request),
+      }
+    }
+  }
+
+  test('WSD-ADDR-7 RACE-36 after a change every provider is asked again, and the next connect goes by the answer', () => {
+    const one = new Moving()
+    const host = new Host({ providers: [one.provider, new Moving().provider] })
+    const there = { ...SERVER, address: '10.2.0.1' }
+    assert.equal(host.connect(there).outcome.kind, 'tcpip')
+    one.subnets = [OTHER]
+    host.switch.refreshAddresses()
+    assert.equal(host.journal.count('san.addressList'), 2)
+    assert.equal(host.journal.count('san2.addressList'), 2)
+    host.connect(there)
+    assert.equal(host.journal.count('san.socket'), 1)
+    host.connect(SERVER)
+    assert.equal(host.journal.count('san2.socket'), 1)
+  })
+
+  test('WSD-ADDR-7 a provider that cannot say keeps what it had, and its rank', () => {
+    const [first, second] = [new Moving(), new Moving()]
+    const host = new Host({ providers: [first.provider, second.provider] })
+    second.subnets = undefined
+    host.switch.refreshAddresses()
+    host.connect(SERVER)
+    assert.deepEqual([host.journal.count('san.socket'), host.journal.count('san2.socket')], [1, 0])
+    second.subnets = [SUBNET]
+    first.subnets = undefined
+    host.switch.refreshAddresses()
+    host.connect(SERVER)
+    assert.deepEqual([host.journal.count('san.socket'), host.journal.count('san2.socket')], [2, 0])
+  })
+
+  test('WSD-ADDR-9 listeners and connections outlive the address, until the transport fails', async () => {
+    const only = new Moving()
+    const host = new Host({ providers: [only.provider] })
+    const listening = host.listen(SERVER)
+    const attempt = host.connect(SERVER)
+    await settle()
+    only.subnets = []
+    host.switch.refreshAddresses()
+    attempt.end.say('still here')
+    await settle()
+    assert.deepEqual(listening.ends[0]?.hear(), { text: 'still here', then: 'more' })
+  })
+})
+
+describe('ending', () => {
+  test('WSD-CLEAN-1 WSD-CLEAN-3 the end of the switch ends every provider it started, once', () => {
+    const host = new Host({
+      providers: [loopback({ subnets: [SUBNET] }), loopback({ limits: { regionBytes: 64 } }), loopback()],
+    })
+    host.journal.clear()
+    host.switch.close()
+    host.switch.close()
+    assert.deepEqual(host.journal.labels(), ['san.cleanup', 'san3.cleanup'])
+    assert.equal(host.connect(SERVER).outcome.kind, 'tcpip')
+  })
+
+  test('WSD-CLEAN-2 WSD-CLEAN-4 sockets close with their provider, and nothing of them is left', async () => {
+    const host = new Host()
+    const listening = host.listen(SERVER)
+    const attempt = host.connect(SERVER)
+    await settle()
+    host.switch.close()
+    await settle()
+    assert.equal(host.journal.count('san^createSocketHandle'), 3)
+    assert.equal(host.journal.count('san^closeSocketHandle'), 3)
+    assert.equal(attempt.end.session.read(1), undefined)
+    attempt.end.session.close()
+    listening.socket.close()
+  })
+
+  test('two switches live side by side', async () => {
+    const one = new Host()
+    const other = new Host()
+    assert.ok(one.switch instanceof Switch)
+    one.listen(SERVER)
+    const attempt = other.connect(SERVER)
+    await settle()
+    assert.equal(attempt.outcome.kind, 'tcpip')
+  })
+})
