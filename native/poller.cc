@@ -21,8 +21,10 @@ constexpr int kLooksPerClock = 16;
 constexpr uint64_t kPatienceNs = 4'000;
 // Away for this long: something else wants the CPU, and spinning only takes it away.
 constexpr uint64_t kCrowdedNs = 30'000;
-// After failures, at most this many waits pass before it tries to spin again.
-constexpr uint32_t kMaxBackoff = 1024;
+// A peer that collects garbage is late now and then: so many failures in a row change nothing, and each further one
+// doubles the number of waits that pass before the next try, up to 2 to the power of kMaxDoublings.
+constexpr uint32_t kForgiven = 2;
+constexpr uint32_t kMaxDoublings = 10;
 // A sleep that ended soon may have been worth a spin: it counts as this many waits.
 constexpr uint32_t kQuickWakeCredit = 8;
 
@@ -136,7 +138,7 @@ bool Poller::Spin() {
     for (int i = 0; i < kLooksPerClock; i++) {
       if (Ready()) {
         stats_.hits++;
-        backoff_ /= 2;
+        misses_ /= 2;
         return true;
       }
       Relax();
@@ -150,8 +152,8 @@ bool Poller::Spin() {
     }
   }
   if (Ready()) return true;
-  backoff_ = crowded ? kMaxBackoff : std::min(backoff_ * 2 + 1, kMaxBackoff);
-  skip_ = backoff_;
+  misses_ = crowded ? kForgiven + kMaxDoublings : std::min(misses_ + 1, kForgiven + kMaxDoublings);
+  skip_ = misses_ <= kForgiven ? 0 : 1U << (misses_ - kForgiven);
   return false;
 }
 
@@ -167,7 +169,8 @@ void Poller::OnPrepare() {
     if (now > turn_end || !Spin()) break;
     RunReady();
   }
-  if (Ready()) {
+  // A loop that has other work, or may have, comes round again anyway: let it, and spare the peers the bell.
+  if (Ready() || uv_backend_timeout(loop_) == 0) {
     KeepTurning(true);
   } else {
     Arm();

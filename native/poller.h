@@ -88,9 +88,9 @@ class Poller {
 
   uint64_t max_spin_ns_ = 0;
   uint64_t waiting_since_ns_ = 0;
-  // Waits to let pass before the next spin, and how many it will be after the next failure.
+  // Spins that failed of late, and waits to let pass before the next one.
+  uint32_t misses_ = 0;
   uint32_t skip_ = 0;
-  uint32_t backoff_ = 0;
   PollerStats stats_;
 };
 

@@ -1,19 +1,33 @@
 /**
- * Checks what the documentation says against what there is: error codes, reasons, relative links with their anchors, and
- * the snippets marked `runnable`, which must compile against the built package.
+ * Checks what the documentation says against what there is: error codes, reasons, sizes of shared memory, relative links
+ * with their anchors, and the snippets marked `runnable`, which must compile against the built package.
  */
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 
 import ts from 'typescript'
 
+import * as layout from '../src/providers/shm/layout.ts'
 import { WSA } from '../src/spi/errors.ts'
 import { REASONS } from '../src/switch/reasons.ts'
+import { HEADER_BYTES } from '../src/switch/session/layout.ts'
 
 const FENCE = /^```(.*)$/
 const HEADING = /^(#+) (.*)$/
 /** `[text](target)`, and `![text](target)`; titles are not used here. */
 const LINK = /\[[^\]]*\]\(([^)\s]+)\)/g
+/** Sizes and places that docs/shared-memory.md and docs/session-protocol.md tell. */
+const SIZES: readonly (readonly [what: string, bytes: number])[] = [
+  ['segment 0', layout.LINK_SEGMENT_BYTES],
+  ['a slot segment', layout.SLOT_SEGMENT_BYTES],
+  ['entries of the notification ring', layout.NOTIFY_ENTRIES],
+  ['the first slot', layout.slotPlace(0).byte],
+  ['a slot', layout.SLOT_BYTES],
+  ['a region', layout.REGION_BYTES],
+  ['connect data', layout.SLOT_HEADER_BYTES + layout.CONNECT_DATA_BYTE],
+  ['connections of a link', layout.MAX_CONNECTIONS],
+  ['the session header', HEADER_BYTES],
+]
 /** The first line of a snippet: a language and this word. */
 const SNIPPET = /^(ts|js) runnable$/
 
@@ -95,6 +109,17 @@ function compareHeadings(
   ]
 }
 
+/** Each size must be mentioned somewhere; digits may be grouped by spaces. */
+function checkSizes(pages: readonly (Page | undefined)[]): readonly string[] {
+  const text = pages
+    .flatMap((page) => page?.prose ?? [])
+    .join('\n')
+    .replaceAll(/(?<=\d) (?=\d{3}\b)/g, '')
+  return SIZES.filter(([, bytes]) => !new RegExp(`\\b${bytes}\\b`).test(text)).map(
+    ([what, bytes]) => `docs/shared-memory.md does not say ${bytes}, which is ${what}`,
+  )
+}
+
 function checkLinks(page: Page, pages: ReadonlyMap<string, Page>): readonly string[] {
   return page.prose.flatMap((line, at) =>
     [...line.replaceAll(/`[^`]*`/g, '').matchAll(LINK)].flatMap(([, target = '']) => {
@@ -159,6 +184,7 @@ const snippets = pages.reduce((sum, page) => sum + page.snippets.length, 0)
 const found = [
   ...compareHeadings(byFile.get('docs/errors.md'), 'docs/errors.md', Object.keys(WSA)),
   ...compareHeadings(byFile.get('docs/reasons.md'), 'docs/reasons.md', Object.keys(REASONS)),
+  ...checkSizes([byFile.get('docs/shared-memory.md'), byFile.get('docs/session-protocol.md')]),
   ...pages.flatMap((page) => checkLinks(page, byFile)),
   ...checkSnippets(pages),
 ]

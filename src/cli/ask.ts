@@ -4,6 +4,8 @@ import type { ProcessReport } from '../compose/report.ts'
 import type { ShmNative } from '../native/shm.ts'
 
 const PATIENCE_MS = 1000
+/** More than the longest honest answer. */
+const MAX_BYTES = 64 << 20
 const EAGAIN = 11
 
 /** A process that did not answer: stopped, busy, or another user's. */
@@ -30,8 +32,14 @@ function controlNames(): string[] {
 function ask(native: ShmNative, name: string): Promise<ProcessReport | Silent> {
   const fd = native.connect(name)
   if (fd < 0) return Promise.resolve({ name, problem: `cannot be reached (errno ${String(-fd)})` })
+  const peer = native.peerCredentials(fd)
+  if (typeof peer === 'number' || peer.uid !== process.getuid?.()) {
+    native.close(fd)
+    return Promise.resolve({ name, problem: 'belongs to another user' })
+  }
   return new Promise((resolve) => {
     const pieces: Uint8Array[] = []
+    let bytes = 0
     const finish = (result: ProcessReport | Silent): void => {
       clearTimeout(timer)
       watcher.close()
@@ -47,11 +55,16 @@ function ask(native: ShmNative, name: string): Promise<ProcessReport | Silent> {
         if (received === -EAGAIN) return
         if (typeof received !== 'number') {
           pieces.push(received.bytes)
+          bytes += received.bytes.length
+          if (bytes > MAX_BYTES) {
+            finish({ name, problem: 'answers without end' })
+            return
+          }
           for (const extra of received.fds) native.close(extra)
           continue
         }
         try {
-          finish(JSON.parse(Buffer.concat(pieces).toString()) as ProcessReport)
+          finish(JSON.parse(printable(Buffer.concat(pieces).toString())) as ProcessReport)
         } catch {
           finish({ name, problem: pieces.length === 0 ? 'refuses to answer' : 'answered only in part' })
         }
@@ -59,4 +72,9 @@ function ask(native: ShmNative, name: string): Promise<ProcessReport | Silent> {
       }
     })
   })
+}
+
+/** Without control characters: what is listed goes to a terminal. JSON itself escapes them inside strings. */
+function printable(text: string): string {
+  return text.replaceAll(/\\u00[01][0-9a-f]|\\[bfnrt]|\p{Cc}/giu, ' ')
 }

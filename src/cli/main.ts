@@ -18,7 +18,7 @@ const program = new Command('sockswitch')
 
 program
   .command('run')
-  .description('run a Node.js program switched: node --import sockswitch/register APP [ARGS…]')
+  .description('run a Node.js program with the switch under it')
   .argument('<app>', 'the program')
   .argument('[args...]', 'its arguments')
   .passThroughOptions()

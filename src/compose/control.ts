@@ -6,35 +6,42 @@ export const CONTROL_PREFIX = 'sockswitch/control/'
 
 /** The largest piece of an answer; one packet each. */
 const PIECE_BYTES = 1024
+/** Answers under way at once, and how long each may take: a slow or stuck asker is cut off. */
+const MAX_ANSWERS = 8
+const PATIENCE_MS = 1000
 
-/**
- * Answers whoever of the same user (or root) connects with a report, as JSON in packets, then closes. An answer that the
- * asker does not read fast enough is cut off: this loop never waits.
- */
+/** Answers whoever of the same user (or root) connects with a report, as JSON in packets, then closes. */
 export function openControl(native: ShmNative, report: () => unknown): void {
-  const name = `${CONTROL_PREFIX}${String(process.pid)}.${String(threadId)}`
-  const listener = native.listen(name)
+  const listener = native.listen(`${CONTROL_PREFIX}${String(process.pid)}.${String(threadId)}`)
   // Without it only `sockswitch ls` misses this process.
   if (listener < 0) return
+  let answers = 0
   new native.Watcher(listener, () => {
     for (let fd = native.accept(listener); fd >= 0; fd = native.accept(listener)) {
-      answer(native, fd, report)
+      if (answers >= MAX_ANSWERS || !mayAsk(native, fd)) {
+        native.close(fd)
+        continue
+      }
+      answers += 1
+      answer(native, fd, Buffer.from(JSON.stringify(report())), () => {
+        answers -= 1
+      })
     }
   })
 }
 
-function answer(native: ShmNative, fd: number, report: () => unknown): void {
+function mayAsk(native: ShmNative, fd: number): boolean {
   const peer = native.peerCredentials(fd)
-  if (typeof peer === 'number' || (peer.uid !== process.getuid?.() && peer.uid !== 0)) {
-    native.close(fd)
-    return
-  }
-  const bytes = Buffer.from(JSON.stringify(report()))
+  return typeof peer !== 'number' && (peer.uid === process.getuid?.() || peer.uid === 0)
+}
+
+function answer(native: ShmNative, fd: number, bytes: Uint8Array, done: () => void): void {
+  const deadline = performance.now() + PATIENCE_MS
   let offset = 0
   const send = (): void => {
     while (offset < bytes.length) {
       const sent = native.send(fd, bytes.subarray(offset, offset + PIECE_BYTES), [])
-      if (sent === -EAGAIN) {
+      if (sent === -EAGAIN && performance.now() < deadline) {
         setTimeout(send, 1).unref()
         return
       }
@@ -42,6 +49,7 @@ function answer(native: ShmNative, fd: number, report: () => unknown): void {
       offset += PIECE_BYTES
     }
     native.close(fd)
+    done()
   }
   send()
 }

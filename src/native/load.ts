@@ -29,7 +29,10 @@ function load(name: string): Loaded {
       tried.push(`${path} (${firstLine(error)})`)
     }
   }
-  return { reason: `no native code could be loaded; tried ${tried.join(' and ')}; build it with: npm run build` }
+  const remedy = existsSync(join(root, 'scripts', 'build.mjs'))
+    ? 'build it with: npm run build'
+    : `install a package that was packed on ${process.platform}-${process.arch}`
+  return { reason: `no native code could be loaded; tried ${tried.join(' and ')}; ${remedy}` }
 }
 
 function packageRoot(): string {

@@ -16,7 +16,13 @@ export interface ConnectEnvironment {
   readonly schedule: Schedule
   readonly clock: Clock
   readonly connectTimeoutMs: number
+  /** How long an accepted initiator may take to say that it goes through with the connection, in ms. */
+  readonly negotiationTimeoutMs: number
 }
+
+/** After a loop that was busy, timers run before what has arrived meanwhile: so long it may still be looked at. */
+const GRACE_MS = 1
+
 
 /**
  * Connects a companion: event first, then connect, then the result by event or at once (WSD-CONN-4 to -9, RACE-10 to -12).
@@ -70,7 +76,9 @@ export function connectCompanion(
     })
   } else {
     cancelTimer = clock.after(connectTimeoutMs, () => {
-      fail(WSA.WSAETIMEDOUT, true)
+      cancelTimer = clock.after(GRACE_MS, () => {
+        fail(WSA.WSAETIMEDOUT, true)
+      })
     })
   }
   return () => {

@@ -115,7 +115,10 @@ export class SanListener {
       over()
       session.reset()
     }
-    const cancelTimer: Cancel = this.#environment.clock.after(this.#environment.connectTimeoutMs * 4, drop)
+    // After a loop that was busy, timers run before what has arrived meanwhile.
+    const cancelTimer: Cancel = this.#environment.clock.after(this.#environment.negotiationTimeoutMs, () => {
+      if (!session.reconsider()) drop()
+    })
     session.attach({
       agreed: () => {
         over()

@@ -7,6 +7,7 @@ export const REASONS = {
   'no-listener': 'nobody listens at the address',
   'peer-not-switched': 'nobody at the address offers a SAN connection',
   'peer-other-user': 'the peer belongs to another user',
+  'owner-unknown': 'the kernel does not tell who owns the TCP listener at the address',
   'peer-not-owner': 'whoever offers the SAN connection does not own the TCP listener at the address',
   'peer-malformed': 'the peer offered something malformed',
   version: 'the peer speaks another version',
@@ -37,6 +38,10 @@ export function reasonFor(code: WsaCode, stage: 'create' | 'listen' | 'connect')
       return 'peer-not-switched'
     case WSA.WSAEACCES:
       return 'peer-other-user'
+    case WSA.WSASYSNOTREADY:
+      return 'owner-unknown'
+    case WSA.WSAECONNABORTED:
+      return 'handshake-timeout'
     case WSA.WSAEINVALIDPROVIDER:
       return 'peer-not-owner'
     case WSA.WSAEFAULT:

@@ -1,4 +1,4 @@
-import { WSA, isWildcard } from '../spi/index.ts'
+import { isWildcard } from '../spi/index.ts'
 import type { SocketAddress, SocketOption, Status, TcpipSocket, WsaCode } from '../spi/index.ts'
 import type { Cancel } from '../base/clock.ts'
 import { invariant } from '../base/invariant.ts'
@@ -200,11 +200,4 @@ export class SwitchSocket {
     this.#tcp.release()
     this.#move('close')
   }
-}
-
-/** The Winsock code as the errno name Node uses for it. */
-export function errnoName(code: WsaCode): string {
-  if (code === WSA.WSAECONNREFUSED) return 'ECONNREFUSED'
-  if (code === WSA.WSAEHOSTUNREACH) return 'EHOSTUNREACH'
-  return 'ECONNRESET'
 }

@@ -1,6 +1,5 @@
 import type { ProviderLimits, SanProvider } from '../spi/index.ts'
 import { encodeHello } from './session/hello.ts'
-import type { Hello } from './session/hello.ts'
 
 /** A provider the switch has started, and what both sides agreed on. */
 export interface StartedProvider {
@@ -12,9 +11,6 @@ export interface StartedProvider {
 }
 
 export function started(provider: SanProvider, description: string, limits: ProviderLimits): StartedProvider {
-  return { provider, description, limits, hello: encodeHello(helloOf(limits)) }
-}
-
-export function helloOf(limits: ProviderLimits): Hello {
-  return { regionBytes: limits.regionBytes, maxRingBytes: limits.maxMemoryBytes, features: 0 }
+  const hello = encodeHello({ regionBytes: limits.regionBytes, maxRingBytes: limits.maxMemoryBytes, features: 0 })
+  return { provider, description, limits, hello }
 }

@@ -1,4 +1,4 @@
-import { SPI_VERSION } from '../spi/index.ts'
+import { SPI_VERSION, WSA } from '../spi/index.ts'
 import type { SanProvider, TcpipSocket, WsaCode } from '../spi/index.ts'
 import { systemClock } from '../base/clock.ts'
 import type { Clock } from '../base/clock.ts'
@@ -6,11 +6,10 @@ import type { Schedule } from './network-event.ts'
 import { RouteTable } from './route-table.ts'
 import { SwitchSocket } from './socket.ts'
 import type { SocketEnvironment } from './socket.ts'
-import { helloOf, started } from './started-provider.ts'
+import { started } from './started-provider.ts'
 import type { StartedProvider } from './started-provider.ts'
 import { Stats } from './stats.ts'
 import { UpcallTable } from './upcall-table.ts'
-import { MAX_CONNECT_DATA_BYTES } from '../spi/limits.ts'
 import { MIN_REGION_BYTES } from './session/layout.ts'
 
 export interface SwitchOptions {
@@ -21,9 +20,12 @@ export interface SwitchOptions {
   readonly schedule?: Schedule
   /** How long a peer may take to answer before the connect goes on over TCP/IP, in ms. */
   readonly connectTimeoutMs?: number
+  /** How long an accepted initiator may take to say that it goes through with the connection, in ms. */
+  readonly negotiationTimeoutMs?: number
 }
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 50
+const DEFAULT_NEGOTIATION_TIMEOUT_MS = 2000
 
 /** What became of each provider at start-up. */
 export interface ProviderReport {
@@ -55,6 +57,7 @@ export class Switch {
       clock: options.clock ?? systemClock,
       schedule: options.schedule ?? ((job) => setImmediate(job)),
       connectTimeoutMs: options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
+      negotiationTimeoutMs: options.negotiationTimeoutMs ?? DEFAULT_NEGOTIATION_TIMEOUT_MS,
     }
     for (const provider of options.san) this.add(provider)
   }
@@ -72,10 +75,9 @@ export class Switch {
     }
     const { description, limits } = data.value
     const addresses = provider.addressList()
-    const fits = limits.regionBytes >= MIN_REGION_BYTES && helloOf(limits).regionBytes > MAX_CONNECT_DATA_BYTES
-    if (!addresses.ok || !fits) {
+    if (!addresses.ok || limits.regionBytes < MIN_REGION_BYTES) {
       provider.cleanup()
-      this.#reports.push({ name: provider.name, error: addresses.ok ? 10022 : addresses.error })
+      this.#reports.push({ name: provider.name, error: addresses.ok ? WSA.WSAEINVAL : addresses.error })
       return
     }
     const entry = started(provider, description, limits)

@@ -135,6 +135,15 @@ export class HostilePeer {
     return memory
   }
 
+  /** Takes the slot segment that the victim sends next. */
+  async takeSlots(): Promise<void> {
+    const got = await this.channel.next()
+    const [fd] = got === 'end' ? [] : got.fds
+    if (fd === undefined) throw new Error('Cannot take a segment: none came')
+    this.theirSlots.push(Memory.map(fd, layout.SLOT_SEGMENT_BYTES))
+    native.close(fd)
+  }
+
   // --- the link's cursors ---------------------------------------------------------------------------------------------
 
   /** Puts `id` on the notification ring, whatever it is. */

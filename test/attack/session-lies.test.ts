@@ -145,17 +145,21 @@ for (const word of ['generation', 'produced', 'flags'] as const) {
   })
 }
 
-test('a peer that adopts a ring before it has read the one before does not stop the writer', { timeout: TIMEOUT_MS }, async () => {
-  const writer = new Worker(beside(import.meta.url, 'early-adopter'))
-  try {
-    const [outcome] = (await within(once(writer, 'message'), LIMIT_MS, 'the write to return')) as [
-      { taken: number; broken: boolean },
-    ]
-    assert.ok(outcome.broken || outcome.taken >= 0, JSON.stringify(outcome))
-  } finally {
-    await writer.terminate()
-  }
-})
+const LOOPS = [
+  ['adopts a ring before it has read the one before does not stop the writer', 'write'],
+  ['announces another ring whenever one is adopted does not stop the reader', 'read'],
+] as const
+
+for (const [what, workerData] of LOOPS) {
+  test(`pitfall 5: a peer that ${what}`, { timeout: TIMEOUT_MS }, async () => {
+    const worker = new Worker(beside(import.meta.url, 'session-loops'), { workerData })
+    try {
+      await within(once(worker, 'message'), LIMIT_MS, 'the call to return')
+    } finally {
+      await worker.terminate()
+    }
+  })
+}
 
 const FLAGS: readonly [what: string, flags: number, code: string | undefined][] = [
   ['every flag', -1, 'ECONNRESET'],

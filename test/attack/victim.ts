@@ -139,26 +139,15 @@ const commands: Readonly<Record<string, (request: Request, reply: (answer: objec
       accepted: accepted.size,
       reasons: whole?.switch.stats.reasons,
       shm: whole?.shm.stats,
-      cpuMicroseconds: process.cpuUsage().user + process.cpuUsage().system,
-      memory: process.memoryUsage(),
     })
   },
-  /** Turns of the event loop in the next 50 ms: a loop that sleeps makes few. */
+  /** In how many turns of the event loop, of those in the next 50 ms, links had something to say. */
   turns(_, reply) {
-    let turns = 0
-    const before = process.cpuUsage()
-    const count = (): void => {
-      turns += 1
-    }
-    // Not an immediate: that would itself keep the loop from sleeping.
-    const end = performance.now() + 50
-    const tick = setInterval(() => {
-      count()
-      if (performance.now() < end) return
-      clearInterval(tick)
-      const { user, system } = process.cpuUsage(before)
-      reply({ turns, cpuMicroseconds: user + system })
-    }, 10)
+    const turns = (): number => whole?.shm.stats.poller?.turns ?? 0
+    const before = turns()
+    setTimeout(() => {
+      reply({ turns: turns() - before })
+    }, 50)
   },
 }
 

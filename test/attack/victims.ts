@@ -14,8 +14,6 @@ export interface VictimState {
   readonly accepted: number
   readonly reasons: Readonly<Record<string, number>>
   readonly shm: { readonly links: number; readonly connections: number; readonly bytes: number }
-  readonly cpuMicroseconds: number
-  readonly memory: NodeJS.MemoryUsage
 }
 
 /** A `victim.ts` and the conversation with it. */

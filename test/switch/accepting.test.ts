@@ -6,7 +6,17 @@ import type { Accepted, ConnectionRequest, SanSocket, Verdict } from '../../src/
 import { LoopbackNetwork } from '../../src/providers/loopback/index.ts'
 import * as layout from '../../src/switch/session/layout.ts'
 import { settle } from './fake-clock.ts'
-import { CLIENT, CONNECT_TIMEOUT_MS, HELLO, Host, RawPeer, SERVER, WILDCARD, failing, sanOver } from './host.ts'
+import {
+  CLIENT,
+  CONNECT_TIMEOUT_MS,
+  HELLO,
+  Host,
+  RawPeer,
+  SERVER,
+  WILDCARD,
+  failing,
+  sanOver,
+} from './host.ts'
 
 describe('accept', () => {
   test('WSD-ACCEPT-3 WSD-ACCEPT-4 what comes over several SANs reaches the application in one queue, oldest first', async () => {
@@ -38,9 +48,20 @@ describe('accept', () => {
     host.journal.clear()
     new RawPeer(host.network).connect(SERVER, HELLO)
     await settle()
-    const order = ['set', 'enumNetworkEvents', 'accept', 'condition', 'createSocketHandle', 'memory', 'receive']
+    const order = [
+      'set',
+      'enumNetworkEvents',
+      'accept',
+      'condition',
+      'createSocketHandle',
+      'memory',
+      'receive',
+    ]
     const first = order.map((name) => host.journal.entries.findIndex((entry) => entry.name === name))
-    assert.deepEqual(first, [...first].sort((a, b) => a - b))
+    assert.deepEqual(
+      first,
+      [...first].sort((a, b) => a - b),
+    )
     assert.ok(!first.includes(-1))
     assert.deepEqual((host.journal.one('san.enumNetworkEvents').result as { value: unknown }).value, {
       mask: 0x08,
@@ -101,7 +122,9 @@ describe('accept', () => {
     const host = new Host()
     host.listen(SERVER, { backlog: 200 })
     const peer = new RawPeer(host.network)
-    const attempts = Array.from({ length: count }, (_, i) => peer.connect(SERVER, HELLO, { ...CLIENT, port: 1 + i }))
+    const attempts = Array.from({ length: count }, (_, i) =>
+      peer.connect(SERVER, HELLO, { ...CLIENT, port: 1 + i }),
+    )
     await settle()
     assert.ok(attempts.every(({ status }) => status === 0))
     assert.equal(host.journal.count('san^condition'), count)

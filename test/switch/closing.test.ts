@@ -77,7 +77,10 @@ describe('closing', () => {
     one.session.close()
     await settle()
     const [told, ended] = completions(journal.entries, OTHER)
-    assert.deepEqual([told, ended].map((args) => args?.[1]), [0, WSA.WSAECONNRESET])
+    assert.deepEqual(
+      [told, ended].map((args) => args?.[1]),
+      [0, WSA.WSAECONNRESET],
+    )
   })
 
   test('WSD-CLOSE-4 the pending receive of the side that closes ends with WSA_OPERATION_ABORTED, once, with no bytes', async () => {

@@ -8,7 +8,17 @@ import type { Reason } from '../../src/switch/reasons.ts'
 import { settle } from './fake-clock.ts'
 import { FakeProvider } from './fake-socket.ts'
 import type { FakeSocket } from './fake-socket.ts'
-import { CONNECT_TIMEOUT_MS, ELSEWHERE, HELLO, Host, LIMITS, RawPeer, SERVER, SUBNET, failing } from './host.ts'
+import {
+  CONNECT_TIMEOUT_MS,
+  ELSEWHERE,
+  HELLO,
+  Host,
+  LIMITS,
+  RawPeer,
+  SERVER,
+  SUBNET,
+  failing,
+} from './host.ts'
 
 const ACCEPT: Verdict = { decision: 'CF_ACCEPT', calleeData: HELLO }
 
@@ -167,7 +177,11 @@ describe('the result of a connect', () => {
     await settle()
     const order = host.journal.labels(['san^closeSocketHandle', 'san^set'])
     assert.deepEqual(order.slice(order.indexOf('san.connect')), ['san.connect', 'san.close', 'tcp.connect'])
-    assert.deepEqual(attempt.outcome, { kind: 'tcpip', reason: 'peer-not-switched', status: WSA.WSAENETUNREACH })
+    assert.deepEqual(attempt.outcome, {
+      kind: 'tcpip',
+      reason: 'peer-not-switched',
+      status: WSA.WSAENETUNREACH,
+    })
     assert.equal(attempt.socket.state, 'onTcp')
   })
 

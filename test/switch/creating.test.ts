@@ -92,7 +92,10 @@ describe('the application socket', () => {
   })
 
   test('WSD-SOCK-9 is carried by TCP/IP where no SAN provider can be used', () => {
-    for (const host of [new Host({ providers: [] }), new Host({ faults: [failing('startup', 'WSAENETDOWN')] })]) {
+    for (const host of [
+      new Host({ providers: [] }),
+      new Host({ faults: [failing('startup', 'WSAENETDOWN')] }),
+    ]) {
       assert.equal(host.listen(SERVER).status, 0)
       const attempt = host.connect(SERVER)
       assert.deepEqual(attempt.outcome, { kind: 'tcpip', reason: 'no-route', status: 0 })
@@ -102,7 +105,10 @@ describe('the application socket', () => {
 
   test('WSD-SOCK-10 gets a companion from the provider that was chosen, and from no other', () => {
     const host = new Host({
-      providers: [loopback({ subnets: [{ ...SUBNET, address: '10.2.0.0' }] }), loopback({ subnets: [SUBNET] })],
+      providers: [
+        loopback({ subnets: [{ ...SUBNET, address: '10.2.0.0' }] }),
+        loopback({ subnets: [SUBNET] }),
+      ],
     })
     host.connect(SERVER)
     assert.equal(host.journal.count('san.socket'), 0)
@@ -113,7 +119,11 @@ describe('the application socket', () => {
     const host = new Host()
     host.journal.clear()
     assert.deepEqual(host.connect(ELSEWHERE).outcome, { kind: 'tcpip', reason: 'no-route', status: 0 })
-    assert.deepEqual(host.connect(SERVER, { stay: 'tls' }).outcome, { kind: 'tcpip', reason: 'tls', status: 0 })
+    assert.deepEqual(host.connect(SERVER, { stay: 'tls' }).outcome, {
+      kind: 'tcpip',
+      reason: 'tls',
+      status: 0,
+    })
     assert.deepEqual(host.journal.labels(), ['tcp.connect', 'tcp.connect'])
     assert.deepEqual(host.switch.stats.reasons, { 'no-route': 1, tls: 1 })
   })
@@ -186,7 +196,10 @@ describe('the companion', () => {
     const made = host.journal.all('san.socket').map(({ result }) => (result as { value: SanSocket }).value)
     assert.equal(made.length, 2)
     assert.equal(end.session.socket, made[1])
-    assert.deepEqual(host.journal.all('san.connect').map(({ socket }) => socket), [2])
+    assert.deepEqual(
+      host.journal.all('san.connect').map(({ socket }) => socket),
+      [2],
+    )
   })
 
   test('WSD-COMP-4 a descriptor of the wrong kind does nothing in an upcall', () => {

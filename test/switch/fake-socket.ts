@@ -1,4 +1,6 @@
-import { WSA, failure, success } from '../../src/spi/index.ts'
+import { runInNewContext } from 'node:vm'
+
+import { FD_CONNECT, SPI_VERSION, WSA, failure, success } from '../../src/spi/index.ts'
 import type {
   Accepted,
   ConnectionMemory,
@@ -15,7 +17,13 @@ import type {
   ServedSubnet,
   Status,
 } from '../../src/spi/index.ts'
-import { FD_CONNECT, SPI_VERSION } from '../../src/spi/index.ts'
+
+/**
+ * Runs `act`, and fails when it does not come to an end: a loop without one cannot be stopped in any other way.
+ */
+export function ending<T>(act: () => T): T {
+  return runInNewContext('act()', { act }, { timeout: 2000 }) as T
+}
 
 /** Stands around each region, so that a read beside it shows. */
 export const OUTSIDE = 0xee
@@ -53,6 +61,8 @@ export class FakeSocket implements SanSocket {
   connectAnswer: Status = WSA.WSAEWOULDBLOCK
   calleeBytes = new Uint8Array()
   posted: Overlapped | undefined
+  /** Runs in each call: what the peer does at that moment. */
+  onCall: ((name: string) => void) | undefined
   /** Calls allowed until the next {@link allow}: more means a loop without an end. */
   #callsLeft = CALLS_AT_MOST
   #event: EventObject | null = null
@@ -207,6 +217,7 @@ export class FakeSocket implements SanSocket {
   #call(name: string): Status {
     this.calls.push(name)
     this.#callsLeft -= 1
+    this.onCall?.(name)
     if (this.#callsLeft < 0) throw new Error(`No end of calls: ${this.calls.slice(-8).join(', ')}`)
     return 0
   }
@@ -243,4 +254,3 @@ export class FakeProvider implements SanProvider {
     return success(socket)
   }
 }
-

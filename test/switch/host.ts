@@ -47,7 +47,11 @@ export const LIMITS = { regionBytes: 1216, maxMemoryBytes: 1 << 20, pieceBytes: 
 export const HELLO = encodeHello(helloOf(LIMITS))
 
 /** What a fault plan says of a call that fails, each time or the `nth` time. */
-export function failing(call: Extract<Fault, { error: WsaName }>['call'], error: WsaName, nth?: number): Fault {
+export function failing(
+  call: Extract<Fault, { error: WsaName }>['call'],
+  error: WsaName,
+  nth?: number,
+): Fault {
   return nth === undefined ? { call, error } : { call, error, nth }
 }
 

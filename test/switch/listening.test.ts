@@ -44,7 +44,10 @@ describe('listen', () => {
 
   test('WSD-LISTEN-3 at the wildcard each provider gets a listener of its own, at the same port', () => {
     const host = new Host({
-      providers: [loopback({ subnets: [SUBNET] }), loopback({ subnets: [{ ...SUBNET, address: '10.2.0.0' }] })],
+      providers: [
+        loopback({ subnets: [SUBNET] }),
+        loopback({ subnets: [{ ...SUBNET, address: '10.2.0.0' }] }),
+      ],
     })
     const { socket } = host.listen(WILDCARD)
     assert.deepEqual(socket.providers, ['san', 'san2'])
@@ -214,7 +217,10 @@ describe('listen', () => {
   test('a second listen reaches TCP/IP and makes no second companion', () => {
     const host = new Host()
     const { socket } = host.listen(SERVER)
-    assert.equal(socket.listen(9, () => undefined), 0)
+    assert.equal(
+      socket.listen(9, () => undefined),
+      0,
+    )
     assert.equal(host.journal.count('tcp.listen'), 2)
     assert.equal(host.journal.count('san.socket'), 1)
   })
@@ -246,7 +252,10 @@ describe('a provider that comes later', () => {
     assert.deepEqual(wildcard.socket.providers, ['san', 'loopback'])
     assert.deepEqual(single.socket.providers, ['san'])
     const peer = new RawPeer(network)
-    const attempts = [peer.connect(SERVER, HELLO), peer.connect({ ...SERVER, port: 81 }, HELLO, { ...SERVER, port: 9 })]
+    const attempts = [
+      peer.connect(SERVER, HELLO),
+      peer.connect({ ...SERVER, port: 81 }, HELLO, { ...SERVER, port: 9 }),
+    ]
     await settle()
     assert.deepEqual(
       attempts.map(({ status }) => status),

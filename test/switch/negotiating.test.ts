@@ -10,7 +10,12 @@ import { settle } from './fake-clock.ts'
 import { CLIENT, CONNECT_TIMEOUT_MS, HELLO, Host, LIMITS, RawPeer, SERVER } from './host.ts'
 
 /** A hello like ours that says something else in its fields. */
-function hello(change: { version?: number; regionBytes?: number; maxRingBytes?: number; features?: number }): Uint8Array {
+function hello(change: {
+  version?: number
+  regionBytes?: number
+  maxRingBytes?: number
+  features?: number
+}): Uint8Array {
   const bytes = encodeHello({
     regionBytes: change.regionBytes ?? LIMITS.regionBytes,
     maxRingBytes: change.maxRingBytes ?? LIMITS.maxMemoryBytes,
@@ -39,7 +44,9 @@ describe('the initiator', () => {
     host.listen(SERVER)
     host.connect(SERVER)
     await settle()
-    const initiator = host.journal.entries.filter(({ socket, direction }) => socket === 2 && direction === 'down')
+    const initiator = host.journal.entries.filter(
+      ({ socket, direction }) => socket === 2 && direction === 'down',
+    )
     const names = initiator.map(({ name }) => name)
     assert.ok(names.includes('receive') && names.includes('signal'))
     assert.ok(names.indexOf('receive') < names.indexOf('rdmaWrite'))
@@ -79,7 +86,10 @@ describe('the initiator', () => {
   }
 
   test('WSD-NEG-13 features nobody knows yet do no harm', async () => {
-    const { attempt } = await connectTo({ decision: 'CF_ACCEPT', calleeData: hello({ features: 0xffffffff }) })
+    const { attempt } = await connectTo({
+      decision: 'CF_ACCEPT',
+      calleeData: hello({ features: 0xffffffff }),
+    })
     assert.equal(attempt.outcome.kind, 'san')
   })
 })
@@ -174,7 +184,8 @@ describe('the acceptor', () => {
     const attempt = host.connect(SERVER)
     await settle()
     const block = Buffer.alloc(1024, 'x')
-    for (const end of [attempt.end, listening.ends[0]!]) assert.equal(end.session.write([block]), block.length)
+    for (const end of [attempt.end, listening.ends[0]!])
+      assert.equal(end.session.write([block]), block.length)
     for (const end of [attempt.end, listening.ends[0]!]) assert.deepEqual(end.readAll(), block)
   })
 

@@ -46,6 +46,9 @@ export async function sessionPair(options: PairOptions = {}): Promise<SessionPai
   const one = make(initiator, 'initiator')
   await settle()
   assert.deepEqual([one.session.state, other.session.state], ['open', 'open'])
+  // From here on the counters are the test's.
+  other.agreedCalls = 0
+  other.readableCalls = 0
   return { journal, one, other }
 }
 

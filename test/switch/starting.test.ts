@@ -14,7 +14,12 @@ const OTHER: ServedSubnet = { ...SUBNET, address: '10.2.0.0' }
 describe('starting', () => {
   test('WSD-START-3 WSD-START-9 WSD-ADDR-6 each provider is started, then asked for its addresses', () => {
     const host = new Host({ providers: [loopback({ subnets: [SUBNET] }), loopback({ subnets: [OTHER] })] })
-    assert.deepEqual(host.journal.labels(), ['san.startup', 'san.addressList', 'san2.startup', 'san2.addressList'])
+    assert.deepEqual(host.journal.labels(), [
+      'san.startup',
+      'san.addressList',
+      'san2.startup',
+      'san2.addressList',
+    ])
     assert.deepEqual(
       host.switch.reports.map(({ name, error }) => [name, error]),
       [

@@ -37,7 +37,7 @@ describe('bytes', () => {
     assert.equal(posted, 1)
   })
 
-  test('WSD-XFER-7 WSD-SMALL-5 a write is done when it returns: the buffer is the application\'s again', async () => {
+  test("WSD-XFER-7 WSD-SMALL-5 a write is done when it returns: the buffer is the application's again", async () => {
     const { one, other } = await sessionPair()
     const bytes = Buffer.from('mine')
     assert.equal(one.session.write([bytes]), 4)
@@ -163,7 +163,10 @@ describe('completion', () => {
     assert.equal(overlapped.pending, true)
     overlapped.end(WSA.WSAECONNRESET, 0)
     assert.deepEqual(seen, [0, WSA.WSA_IO_PENDING])
-    assert.deepEqual([overlapped.pending, overlapped.status, overlapped.silent], [false, WSA.WSAECONNRESET, true])
+    assert.deepEqual(
+      [overlapped.pending, overlapped.status, overlapped.silent],
+      [false, WSA.WSAECONNRESET, true],
+    )
   })
 
   test('WSD-CPL-7 RACE-8 an upcall with a descriptor that is closed, or never was, tells nobody', () => {

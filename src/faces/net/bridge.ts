@@ -1,7 +1,7 @@
 import net from 'node:net'
 import type { Connection } from './connection.ts'
 import type { Internals, TcpHandle } from './internals.ts'
-import type { HostTcp } from './tcp-socket.ts'
+import type { HostTcp } from './reserved-ports.ts'
 
 /**
  * Lets native code (TLS, HTTP/2, a handle sent to another process) have a SAN connection as a genuine libuv stream: one

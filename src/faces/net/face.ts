@@ -16,8 +16,9 @@ import { guardHandOffs } from './hand-off.ts'
 import { asyncResource, findInternals, newSocketHandle, ownerOf, symbolOf } from './internals.ts'
 import type { ConnectRequest, Internals, OwnerServer, OwnerSocket, TcpHandle } from './internals.ts'
 import { Liveness } from './liveness.ts'
+import { ReservedPorts } from './reserved-ports.ts'
+import type { HostTcp } from './reserved-ports.ts'
 import { HandleTcpSocket } from './tcp-socket.ts'
-import type { HostTcp } from './tcp-socket.ts'
 
 export interface NetFaceOptions {
   readonly switch: Switch
@@ -36,6 +37,13 @@ export interface ListenerReport {
 /** Flag of libuv's bind: several listeners may share the port. */
 const UV_TCP_REUSEPORT = 2
 
+/** What to do when a handle is closed; one thing at a time. */
+const BEFORE_CLOSE = Symbol('sockswitch.beforeClose')
+
+function beforeClose(handle: TcpHandle, action: () => void): void {
+  ;(handle as TcpHandle & { [BEFORE_CLOSE]?: () => void })[BEFORE_CLOSE] = action
+}
+
 interface ListeningEntry {
   readonly socket: SwitchSocket
   readonly tcp: HandleTcpSocket
@@ -51,6 +59,7 @@ export class NetFace {
   readonly #internals: Internals
   readonly #environment: ConnectionEnvironment
   readonly #grafter: Grafter
+  readonly #ports: ReservedPorts
   readonly #covers: (owner: object | undefined) => boolean
   /** What each handle was bound with; a handle that is not in here was made elsewhere. */
   readonly #bound = new WeakMap<TcpHandle, number>()
@@ -66,6 +75,7 @@ export class NetFace {
     this.#options = options
     this.#covers = covers
     this.#internals = findInternals()
+    this.#ports = new ReservedPorts(options.host)
     this.#environment = {
       internals: this.#internals,
       liveness: new Liveness(options.keepAlive),
@@ -83,6 +93,7 @@ export class NetFace {
     this.#hookConnect()
     this.#hookListen()
     this.#hookIsStreamBase()
+    this.#hookClose()
     guardHandOffs((handle) => {
       if (connectionOf(handle) !== undefined) this.bridge(handle)
       this.#listening.get(handle)?.socket.leaveSan('shared')
@@ -157,6 +168,19 @@ export class NetFace {
     })
   }
 
+  #hookClose(): void {
+    const { prototype } = this.#internals
+    const original = prototype.close
+    prototype.close = function (this: TcpHandle & { [BEFORE_CLOSE]?: (() => void) | undefined }, done) {
+      const before = this[BEFORE_CLOSE]
+      if (before !== undefined) {
+        this[BEFORE_CLOSE] = undefined
+        before()
+      }
+      original.call(this, done)
+    }
+  }
+
   // --- connecting ---------------------------------------------------------------------------------------------------
 
   #connect(handle: TcpHandle, request: ConnectRequest, address: string, port: number, call: () => number): number {
@@ -164,7 +188,7 @@ export class NetFace {
     if (!this.#covers(owner)) return call()
     const destination = destinationOf(address, port)
     if (destination === undefined) return call()
-    const tcp = new HandleTcpSocket(handle, this.#options.host, { connect: call })
+    const tcp = new HandleTcpSocket(handle, this.#ports, { connect: call })
     const socket = this.#options.switch.socket(tcp)
     const stay = this.#connectStays(handle, owner)
     // Follows what happens to the request: it may be given up while we wait.
@@ -219,18 +243,11 @@ export class NetFace {
 
   // A handle closed while its companion connects takes the attempt with it.
   #cancelOnClose(handle: TcpHandle, socket: SwitchSocket, alive: boolean): void {
-    const { prototype } = this.#internals
-    const liveness = this.#environment.liveness
-    handle.close = function (this: TcpHandle, done) {
-      if (socket.state === 'connecting') {
-        socket.close()
-        if (alive) liveness.release()
-      }
-      delete (this as Partial<TcpHandle>).close
-      // The graft's own close, where there is one by now.
-      const close = (Object.getPrototypeOf(this) as TcpHandle).close
-      ;(close ?? prototype.close).call(this, done)
-    }
+    beforeClose(handle, () => {
+      if (socket.state !== 'connecting') return
+      socket.close()
+      if (alive) this.#environment.liveness.release()
+    })
   }
 
   #establish(
@@ -240,7 +257,6 @@ export class NetFace {
     address: string,
     destination: SocketAddress,
   ): void {
-    delete (handle as Partial<TcpHandle>).close
     const show = isMapped(address) ? mapped : (plain: SocketAddress) => plain
     this.#adopt(handle, {
       session: outcome.session,
@@ -277,7 +293,7 @@ export class NetFace {
   #listen(handle: TcpHandle, backlog: number, call: (backlog: number) => number): number {
     const owner = ownerOf(this.#internals, handle) as OwnerServer | undefined
     if (!(owner instanceof net.Server) || !this.#covers(owner) || this.#listening.has(handle)) return call(backlog)
-    const tcp = new HandleTcpSocket(handle, this.#options.host, { listen: call })
+    const tcp = new HandleTcpSocket(handle, this.#ports, { listen: call })
     const socket = this.#options.switch.socket(tcp)
     const resource = asyncResource('TCPSERVERWRAP')
     const onconnection = handle.onconnection
@@ -293,13 +309,11 @@ export class NetFace {
     if (status !== 0) return tcp.lastStatus
     this.#listening.set(handle, { socket, tcp })
     this.#options.switch.track(socket)
-    handle.close = (done) => {
+    beforeClose(handle, () => {
       this.#listening.delete(handle)
       this.#options.switch.untrack(socket)
       socket.close()
-      delete (handle as Partial<TcpHandle>).close
-      handle.close(done)
-    }
+    })
     // A cluster primary takes the listener from its server on 'listening', which is emitted in the next tick.
     process.nextTick(() => {
       process.nextTick(() => {

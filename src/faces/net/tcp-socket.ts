@@ -1,18 +1,8 @@
 import { constants } from 'node:os'
-import { WSA, failure, success } from '../../spi/index.ts'
+import { WSA, failure, isWildcard, success } from '../../spi/index.ts'
 import type { Result, SocketAddress, Status, TcpipSocket, WsaCode } from '../../spi/index.ts'
 import type { TcpHandle } from './internals.ts'
-
-/** What the face asks of the host's TCP/IP that Node cannot do; handed in by the composition root. */
-export interface HostTcp {
-  /** Keeps a TCP port on the local address from which a connect would leave; a negative errno on failure. */
-  reserveTcpPort(
-    address: string,
-    port: number,
-  ): { readonly fd: number; readonly address: string; readonly port: number } | number
-  socketPair(): readonly [number, number] | number
-  close(fd: number): number
-}
+import type { ReservedPort, ReservedPorts } from './reserved-ports.ts'
 
 /**
  * The TCP/IP provider's socket behind one native handle. The handle is the application's and stays without a descriptor
@@ -20,33 +10,31 @@ export interface HostTcp {
  */
 export class HandleTcpSocket implements TcpipSocket {
   readonly #handle: TcpHandle
-  readonly #host: HostTcp
+  readonly #ports: ReservedPorts
   readonly #calls: { connect?: () => number; listen?: (backlog: number) => number }
-  #reservedFd = -1
-  #reserved: SocketAddress | undefined
+  #reserved: ReservedPort | undefined
   /** What Node's own call answered last, a libuv number. */
   lastStatus = 0
 
   constructor(
     handle: TcpHandle,
-    host: HostTcp,
+    ports: ReservedPorts,
     calls: { connect?: () => number; listen?: (backlog: number) => number },
   ) {
     this.#handle = handle
-    this.#host = host
+    this.#ports = ports
     this.#calls = calls
   }
 
   reserve(destination: SocketAddress): Result<SocketAddress> {
-    if (this.#reserved !== undefined) return success(this.#reserved)
+    if (this.#reserved !== undefined) return success(this.#reserved.local)
     // The application has chosen its local address itself: the handle is bound already.
     const bound = this.localAddress()
-    if (bound.ok) return bound
-    const reserved = this.#host.reserveTcpPort(destination.address, destination.port)
+    if (bound.ok) return success(isWildcard(bound.value) ? { ...leaving(destination), port: bound.value.port } : bound.value)
+    const reserved = this.#ports.take(destination)
     if (typeof reserved === 'number') return failure(codeOf(reserved))
-    this.#reservedFd = reserved.fd
-    this.#reserved = { family: destination.family, address: reserved.address, port: reserved.port }
-    return success(this.#reserved)
+    this.#reserved = reserved
+    return success(reserved.local)
   }
 
   localAddress(): Result<SocketAddress> {
@@ -65,8 +53,7 @@ export class HandleTcpSocket implements TcpipSocket {
   }
 
   release(): void {
-    if (this.#reservedFd >= 0) this.#host.close(this.#reservedFd)
-    this.#reservedFd = -1
+    if (this.#reserved !== undefined) this.#ports.give(this.#reserved)
     this.#reserved = undefined
   }
 
@@ -74,6 +61,11 @@ export class HandleTcpSocket implements TcpipSocket {
     this.lastStatus = uv
     return uv === 0 ? 0 : codeOf(uv)
   }
+}
+
+/** The address from which a connect to an address of this host leaves. */
+function leaving(destination: SocketAddress): SocketAddress {
+  return destination.address.startsWith('127.') ? { ...destination, address: '127.0.0.1' } : destination
 }
 
 function codeOf(uv: number): WsaCode {

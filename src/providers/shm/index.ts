@@ -1,7 +1,7 @@
 import { systemClock } from '../../base/clock.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { ShmNative } from '../../native/shm.ts'
-import { MAX_CONNECTIONS } from './layout.ts'
+import { MAX_CONNECTIONS, RING_SEGMENT_BYTES } from './layout.ts'
 import { DEFAULT_LIMITS } from './limits.ts'
 import type { ShmLimits } from './limits.ts'
 import { ShmProvider } from './provider.ts'
@@ -24,7 +24,11 @@ export function shm(options: ShmOptions): ShmProvider {
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   return new ShmProvider(
     options.native,
-    { ...limits, maxConnectionsPerLink: Math.min(limits.maxConnectionsPerLink, MAX_CONNECTIONS) },
+    {
+      ...limits,
+      maxConnectionsPerLink: Math.min(limits.maxConnectionsPerLink, MAX_CONNECTIONS),
+      maxRingBytes: Math.min(limits.maxRingBytes, RING_SEGMENT_BYTES),
+    },
     options.clock ?? systemClock,
     (options.spinMicroseconds ?? 50) * 1000,
   )

@@ -40,6 +40,7 @@ const FIRST_SLOTS_BYTE = NOTIFY_RING_BYTE + NOTIFY_ENTRIES * 4
 const SLOTS_PER_SEGMENT = 256
 
 export const LINK_SEGMENT_BYTES = pages(FIRST_SLOTS_BYTE + FIRST_SLOTS * SLOT_BYTES)
+export const RING_SEGMENT_BYTES = 1 << 20
 export const SLOT_SEGMENT_BYTES = pages(SLOTS_PER_SEGMENT * SLOT_BYTES)
 
 /** Where slot `id` is: in which slot segment (0 is segment 0 itself), and at which byte. */

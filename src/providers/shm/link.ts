@@ -45,7 +45,6 @@ export interface SlotView {
 
 type LinkState = 'opening' | 'up' | 'down' | 'released'
 
-const RING_SEGMENT_BYTES = 1 << 20
 const PIECE_PAGES_SHIFT = 16
 
 /**
@@ -62,7 +61,7 @@ export class Link implements Notifiable {
   readonly #fd: number
   readonly #own: SegmentTable
   readonly #theirs: SegmentTable
-  readonly #pool = new MemoryPool(RING_SEGMENT_BYTES)
+  readonly #pool = new MemoryPool(layout.RING_SEGMENT_BYTES)
   readonly #holders: (SlotHolder | undefined)[] = []
   readonly #freeIds: number[] = []
   /** Acceptor: the generation of the last request seen in each slot; each is taken once, however often it is announced. */
@@ -133,7 +132,7 @@ export class Link implements Notifiable {
     return 0
   }
 
-  /** Acceptor: takes the opener's memory and offers ours. On failure the channel is still the caller's. */
+  /** Acceptor: takes the opener's memory and offers ours. After a failure only {@link fail} is left to do. */
   welcome(segmentBytes: number, fds: readonly number[]): WsaCode | 0 {
     const adopted = this.#adopt(segmentBytes, fds)
     if (adopted !== 0) return adopted
@@ -252,7 +251,7 @@ export class Link implements Notifiable {
 
   #takeSegment(message: LinkMessage & { kind: 'segment' }, fds: readonly number[]): boolean {
     const { native } = this.#host
-    const wanted = message.use === 'slots' ? layout.SLOT_SEGMENT_BYTES : RING_SEGMENT_BYTES
+    const wanted = message.use === 'slots' ? layout.SLOT_SEGMENT_BYTES : layout.RING_SEGMENT_BYTES
     const [fd] = fds
     let mapped: ArrayBuffer | number = -1
     if (
@@ -306,7 +305,7 @@ export class Link implements Notifiable {
     // A holder that has just let go may have made room for a new request in the same slot.
     if (this.#holders[id] !== undefined) return true
     if (this.role === 'acceptor' && id < this.#host.limits.maxConnectionsPerLink) this.#host.requested(this, id)
-    else if (holder === undefined) this.#unknownNotifications += 1
+    else if (id >= this.#holders.length) this.#unknownNotifications += 1
     return true
   }
 
@@ -331,15 +330,14 @@ export class Link implements Notifiable {
 
   // --- slots --------------------------------------------------------------------------------------------------------
 
-  /** Opener: an unused slot, or undefined when the link is full. The caller becomes its holder. */
-  takeId(holder: SlotHolder): number | undefined {
-    let id = this.#freeIds.pop()
-    if (id === undefined) {
-      id = this.#holders.length
-      if (id >= this.#host.limits.maxConnectionsPerLink || this.ownSlot(id) === undefined) return undefined
-    }
+  /** Opener: an unused slot, and our side of it. The caller becomes its holder. */
+  takeSlot(holder: SlotHolder): Result<{ readonly id: number; readonly own: SlotView }> {
+    const id = this.#freeIds.pop() ?? this.#holders.length
+    if (id >= this.#host.limits.maxConnectionsPerLink) return failure(WSA.WSAEPROCLIM)
+    const own = this.ownSlot(id)
+    if (own === undefined) return failure(WSA.WSAENOBUFS)
     this.hold(id, holder)
-    return id
+    return success({ id, own })
   }
 
   hold(id: number, holder: SlotHolder): void {
@@ -395,7 +393,7 @@ export class Link implements Notifiable {
   takeMemory(bytes: number): Result<RegisteredMemory & { readonly piece: Piece }> {
     let piece = this.#pool.take(bytes)
     if (piece === undefined) {
-      const index = this.#state === 'up' ? this.#addSegment(RING_SEGMENT_BYTES, 'rings') : undefined
+      const index = this.#state === 'up' ? this.#addSegment(layout.RING_SEGMENT_BYTES, 'rings') : undefined
       if (index === undefined) return failure(WSA.WSAENOBUFS)
       this.#pool.addSegment(index)
       piece = this.#pool.take(bytes)
@@ -415,7 +413,7 @@ export class Link implements Notifiable {
     const offset = (descriptor & ((1 << PIECE_PAGES_SHIFT) - 1)) * layout.PAGE_BYTES
     if (index >= this.#theirs.count) this.readChannel()
     const segment = this.#theirs.rings(index)
-    if (segment === undefined || bytes <= 0 || offset + bytes > RING_SEGMENT_BYTES) return failure(WSA.WSAEFAULT)
+    if (segment === undefined || bytes <= 0 || offset + bytes > layout.RING_SEGMENT_BYTES) return failure(WSA.WSAEFAULT)
     return success({ bytes: segment.bytes, words: segment.words, offset, length: bytes })
   }
 
@@ -443,6 +441,8 @@ export class Link implements Notifiable {
   fail(code: WsaCode): void {
     if (this.#state === 'down' || this.#state === 'released') return
     this.#state = 'down'
+    this.#incoming = undefined
+    this.#unwatch()
     this.#cancelIdle?.()
     this.#watcher?.close()
     this.#host.native.close(this.#fd)
@@ -472,6 +472,13 @@ export class Link implements Notifiable {
     if (this.#held === 0 && this.#state === 'down') this.#release()
   }
 
+  #unwatch(): void {
+    if (this.#index < 0) return
+    this.#host.turns.poller.unwatch(this.#index)
+    this.#host.turns.remove(this.#index)
+    this.#index = -1
+  }
+
   /** From inside a down-call: sockets are told in a turn of their own. */
   #failLater(): void {
     this.#host.turns.schedule(() => {
@@ -481,14 +488,9 @@ export class Link implements Notifiable {
 
   #release(): void {
     this.#state = 'released'
-    const { native, turns } = this.#host
-    if (this.#index >= 0) {
-      turns.poller.unwatch(this.#index)
-      turns.remove(this.#index)
-    }
+    const { native } = this.#host
     this.#ownWords = undefined
     this.#outgoing = undefined
-    this.#incoming = undefined
     this.#peerWords = undefined
     this.#peerStatus = undefined
     if (this.#peerStatusBuffer !== undefined) native.unmap(this.#peerStatusBuffer)

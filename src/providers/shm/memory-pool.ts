@@ -1,5 +1,3 @@
-import { PAGE_BYTES } from './layout.ts'
-
 /** A piece of a ring segment. */
 export interface Piece {
   readonly segment: number
@@ -58,6 +56,3 @@ export class MemoryPool {
     set.add(place)
   }
 }
-
-/** The smallest piece: a page. */
-export const MIN_PIECE_BYTES = PAGE_BYTES

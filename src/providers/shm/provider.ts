@@ -1,4 +1,3 @@
-import { BlockList } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { SPI_VERSION, WSA, failure, formatAddress, isWildcard, success } from '../../spi/index.ts'
 import type {
@@ -15,6 +14,7 @@ import type {
   WsaCode,
 } from '../../spi/index.ts'
 import type { Clock } from '../../base/clock.ts'
+import { SubnetSet } from '../../base/subnet-set.ts'
 import type { PollerStats, ShmNative } from '../../native/shm.ts'
 import * as layout from './layout.ts'
 import { Link } from './link.ts'
@@ -67,7 +67,7 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
   #upcalls: Upcalls | undefined
   #starts = 0
   #connections = 0
-  #served = new BlockList()
+  #served = new SubnetSet([])
 
   constructor(native: ShmNative, limits: ShmLimits, clock: Clock, spinNanoseconds: number) {
     this.native = native
@@ -108,8 +108,8 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
 
   startup(request: StartupRequest): Result<ProviderData> {
     if (request.version.major !== SPI_VERSION.major) return failure(WSA.WSAVERNOTSUPPORTED)
+    if (this.#starts === 0) this.#upcalls = request.upcalls
     this.#starts += 1
-    this.#upcalls ??= request.upcalls
     this.addressList()
     return success({
       version: SPI_VERSION,
@@ -142,10 +142,7 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
         subnets.push({ family, address, prefixLength: family === 'IPv4' ? 32 : 128 })
       }
     }
-    this.#served = new BlockList()
-    for (const { family, address, prefixLength } of subnets) {
-      this.#served.addSubnet(address, prefixLength, family === 'IPv4' ? 'ipv4' : 'ipv6')
-    }
+    this.#served = new SubnetSet(subnets)
     return success(subnets)
   }
 
@@ -169,8 +166,7 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
   }
 
   serves(address: SocketAddress): boolean {
-    if (isWildcard(address)) return true
-    return this.#served.check(address.address, address.family === 'IPv4' ? 'ipv4' : 'ipv6')
+    return isWildcard(address) || this.#served.has(address)
   }
 
   admit(): boolean {

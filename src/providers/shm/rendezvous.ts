@@ -54,7 +54,7 @@ export class Rendezvous {
       if (fd < 0) return
       const peer = identifyPeer(this.#host.native, fd)
       if (typeof peer === 'number') this.#reject(fd, peer)
-      else if (this.#waiting.size >= MAX_UNANSWERED || !this.#mayLink()) this.#reject(fd, WSA.WSAEPROCLIM)
+      else if (this.#waiting.size >= MAX_UNANSWERED) this.#reject(fd, WSA.WSAEPROCLIM)
       else if (!this.#greet(fd, peer)) this.#await(fd, peer)
     }
   }
@@ -92,6 +92,11 @@ export class Rendezvous {
     if (typeof message !== 'object' || message.kind !== 'open' || message.name !== this.name) {
       for (const extra of received.fds) native.close(extra)
       this.#reject(fd, message === 'version' ? WSA.WSAVERNOTSUPPORTED : WSA.WSAEFAULT)
+      return true
+    }
+    if (!this.#mayLink()) {
+      for (const extra of received.fds) native.close(extra)
+      this.#reject(fd, WSA.WSAEPROCLIM)
       return true
     }
     const link = new Link(this.#host, 'acceptor', fd, this.name, peer)

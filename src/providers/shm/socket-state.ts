@@ -1,6 +1,7 @@
 /** Which event is legal when, for a SAN socket over shared memory; docs/states.md is drawn from it. */
 export const TRANSITIONS = {
-  open: { bind: 'bound', close: 'closed' },
+  /** `accepted`: made by an accept, connected from the start. */
+  open: { bind: 'bound', accepted: 'connected', close: 'closed' },
   bound: { listen: 'listening', connect: 'connecting', close: 'closed' },
   listening: { close: 'closed' },
   connecting: { accepted: 'connected', refused: 'bound', close: 'lingering' },

@@ -76,6 +76,7 @@ export function answer(link: Link, id: number, generation: number, phase: number
 export class ShmSocket implements SanSocket, SlotHolder {
   readonly #host: SocketHost
   readonly #family: AddressFamily
+  readonly #upcalls: Upcalls
   #handle: SwitchHandle | undefined
   #state: ShmSocketState = 'open'
   #local: SocketAddress | undefined
@@ -96,11 +97,12 @@ export class ShmSocket implements SanSocket, SlotHolder {
   constructor(host: SocketHost, family: AddressFamily) {
     this.#host = host
     this.#family = family
+    this.#upcalls = host.upcalls
   }
 
   /** SOCKET-1: the switch's descriptor comes first. */
   attach(): Status {
-    const handle = this.#host.upcalls.createSocketHandle(this)
+    const handle = this.#upcalls.createSocketHandle(this)
     if (!handle.ok) return handle.error
     this.#handle = handle.value
     this.#host.add(this)
@@ -227,7 +229,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
       refuse(pending, WSA.WSAENOBUFS)
       return failure(status === 0 ? WSA.WSAEMSGSIZE : status)
     }
-    socket.#state = 'connected'
+    socket.#move('accepted')
     socket.#slot = { link, id, generation, own, peer }
     link.hold(id, socket)
     clearRegion(own)
@@ -248,12 +250,12 @@ export class ShmSocket implements SanSocket, SlotHolder {
     if (!found.ok) return found.error
     const { link, listener } = found.value
     if (!this.#admit()) return WSA.WSAEPROCLIM
-    const id = link.takeId(this)
-    const own = id === undefined ? undefined : link.ownSlot(id)
-    if (id === undefined || own === undefined) {
+    const slot = link.takeSlot(this)
+    if (!slot.ok) {
       this.#dismiss()
-      return WSA.WSAEPROCLIM
+      return slot.error
     }
+    const { id, own } = slot.value
     const word = own.byte / 4
     const generation = layout.nextGeneration(layout.generationOf(own.segment.words[word] ?? 0))
     this.#slot = { link, id, generation, own, peer: undefined }
@@ -289,10 +291,8 @@ export class ShmSocket implements SanSocket, SlotHolder {
       this.#host.unlisten(queue)
       for (let p = queue.take(); p !== undefined; p = queue.take()) refuse(p, WSA.WSAETIMEDOUT)
     }
-    if (slot === undefined) {
-      this.#state = 'closed'
-    } else {
-      this.#state = 'lingering'
+    this.#move('close')
+    if (slot !== undefined) {
       const { words } = slot.own.segment
       Atomics.store(words, slot.own.byte / 4, layout.slotState(slot.generation, layout.PHASE_CLOSED))
       slot.link.notify(slot.id, 'end')
@@ -314,9 +314,9 @@ export class ShmSocket implements SanSocket, SlotHolder {
     receive?.end(WSA.WSA_OPERATION_ABORTED, 0)
     this.#host.schedule(() => {
       if (receive !== null && !receive.silent) {
-        this.#host.upcalls.completeOverlappedRequest(handle, receive, WSA.WSA_OPERATION_ABORTED, 0)
+        this.#upcalls.completeOverlappedRequest(handle, receive, WSA.WSA_OPERATION_ABORTED, 0)
       }
-      this.#host.upcalls.closeSocketHandle(handle)
+      this.#upcalls.closeSocketHandle(handle)
     })
   }
 
@@ -337,9 +337,8 @@ export class ShmSocket implements SanSocket, SlotHolder {
     if (this.#isClosed) return failure(WSA.WSAENOTSOCK)
     const slot = this.#slot
     if (slot?.peer === undefined) return failure(WSA.WSAENOTCONN)
-    if (bytes < layout.PAGE_BYTES || bytes > this.#host.maxMemoryBytes || (bytes & (bytes - 1)) !== 0) {
-      return failure(WSA.WSAEINVAL)
-    }
+    if (!(bytes >= layout.PAGE_BYTES) || (bytes & (bytes - 1)) !== 0) return failure(WSA.WSAEINVAL)
+    if (bytes > this.#host.maxMemoryBytes) return failure(WSA.WSAENOBUFS)
     const taken = slot.link.takeMemory(bytes)
     if (taken.ok) (this.#pieces ??= []).push(taken.value.piece)
     return taken
@@ -421,7 +420,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
     }
     this.#receive = null
     receive.end(status, 0)
-    if (!receive.silent) this.#host.upcalls.completeOverlappedRequest(handle, receive, status, 0)
+    if (!receive.silent) this.#upcalls.completeOverlappedRequest(handle, receive, status, 0)
   }
 
   // --- what the link tells ------------------------------------------------------------------------------------------
@@ -490,14 +489,15 @@ export class ShmSocket implements SanSocket, SlotHolder {
     const state = Atomics.load(words, word + layout.SLOT_STATE)
     if (layout.generationOf(state) !== slot.generation) return
     const phase = layout.phaseOf(state)
-    if (phase === layout.PHASE_ACCEPTED || phase === layout.PHASE_CLOSED) {
-      // Accepted and closed again before we looked counts as a connection that ended.
+    if (phase === layout.PHASE_CLOSED) {
+      // Accepted and given up before we looked: nobody there has heard of us yet, so this is not final.
+      this.#connectEnded(WSA.WSAECONNABORTED)
+    } else if (phase === layout.PHASE_ACCEPTED) {
       const length = Math.min((words[word + layout.SLOT_DATA_BYTES] ?? 0) >>> 0, MAX_CONNECT_DATA_BYTES)
       const from = regionByte(peer) + layout.CONNECT_DATA_BYTE
       this.#calleeData = bytes.slice(from, from + length)
       slot.peer = peer
       this.#move('accepted')
-      if (phase === layout.PHASE_CLOSED) this.#move('peerGone')
       this.#connectRecorded = true
       this.#connectStatus = 0
       this.#event?.set()

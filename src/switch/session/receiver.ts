@@ -49,8 +49,10 @@ export class Receiver {
     while (done < maxBytes) {
       const { here, bytes } = this.#unread()
       if (bytes === 0) break
-      // All of this ring is read: the rest lies in the next one.
+      // All of this ring is read: the rest lies in the next one. The writer may free the old ring as soon as it sees that
+      // we have moved on, so it must see first that everything in it was taken.
       if (here === 0) {
+        this.#publishConsumed()
         if (!this.#adopt()) break
         continue
       }
@@ -75,6 +77,7 @@ export class Receiver {
 
   /** How much is unread, and how much of it lies in the ring we are reading. */
   #unread(): { readonly bytes: number; readonly here: number } {
+    if (this.#broken) return NOTHING
     const { words } = this.#memory.receive
     // Cursor first: a ring announced before it is then seen, too.
     const produced = Atomics.load(words, this.#peerWord + layout.PRODUCED)
@@ -90,9 +93,13 @@ export class Receiver {
     return { bytes, here: left }
   }
 
+  #publishConsumed(): void {
+    Atomics.store(this.#memory.send.words, this.#word + layout.CONSUMED, this.#consumed)
+  }
+
   #giveCredit(): void {
     const { send, receive } = this.#memory
-    Atomics.store(send.words, this.#word + layout.CONSUMED, this.#consumed)
+    this.#publishConsumed()
     // Only a waiting writer wants to know, and only when waking it is worth while.
     if ((Atomics.load(receive.words, this.#peerWord + layout.FLAGS) & layout.FLAG_BLOCKED) === 0) return
     const unread = (Atomics.load(receive.words, this.#peerWord + layout.PRODUCED) - this.#consumed) >>> 0

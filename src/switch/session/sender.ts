@@ -68,12 +68,12 @@ export class Sender {
     let from = offset
     while (taken < wanted) {
       let room = this.#room() - unpublished
-      if (room === 0) {
+      if (room <= 0) {
         if (unpublished > 0) this.#publish(unpublished)
         unpublished = 0
         if (this.#grow(this.#ring.size * GROWTH)) room = this.#room()
-        if (room === 0) room = this.#block()
-        if (room === 0) break
+        if (room <= 0) room = this.#block()
+        if (room <= 0) break
       }
       while (room > 0 && at < chunks.length) {
         const chunk = chunks[at] as Uint8Array
@@ -139,7 +139,7 @@ export class Sender {
     if (this.#old !== undefined) this.#retire()
     const behind = this.#old !== undefined && ((this.#ringStart - consumed) | 0) > 0
     const used = (this.#produced - (behind ? this.#ringStart : consumed)) >>> 0
-    return this.#ring.size - used
+    return Math.max(0, this.#ring.size - used)
   }
 
   #retire(): void {

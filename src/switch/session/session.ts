@@ -162,7 +162,7 @@ export class Session {
     const gone = this.#peerGone
     const flags = this.#receiver.flags
     if (this.#receiver.available > 0) return 'more'
-    if (this.#receiver.broken) this.#violated()
+    if (this.#receiver.broken || this.#sender.broken) this.#violated()
     else if ((flags & layout.FLAG_ABORT) !== 0 || (gone && this.#died(flags))) this.#move('reset')
     else if (gone || (flags & layout.FLAG_END) !== 0) this.#move('remoteEnd')
     else return 'more'
@@ -214,6 +214,15 @@ export class Session {
     // Reading first, as the kernel's events come; either may close the session.
     if (this.#readsPossible) this.#owner?.readable()
     if (this.#blocked && this.#mayWrite()) this.#owner?.writable()
+  }
+
+  /**
+   * Acceptor: looks whether the initiator goes through with it, without waiting to be told.
+   *
+   * @returns false when it has not said so yet.
+   */
+  reconsider(): boolean {
+    return this.#state === 'negotiating' ? this.#negotiated() : true
   }
 
   #negotiated(): boolean {

@@ -1,0 +1,216 @@
+import assert from 'node:assert/strict'
+
+import { WSA } from '../../src/spi/index.ts'
+import { Pattern } from '../support/pattern.ts'
+
+import type { PairOptions } from '../switch/session-pair.ts'
+import { settle } from '../switch/fake-clock.ts'
+import { LIMITS } from '../switch/host.ts'
+import type { End } from '../switch/session-end.ts'
+
+/** What one side does. */
+export type Act =
+  | { readonly kind: 'write'; readonly sizes: readonly number[] }
+  | { readonly kind: 'read'; readonly maxBytes: number }
+  | { readonly kind: 'readEnd' | 'shutdown' | 'close' | 'reset' }
+
+/** One step: a side does something, or everybody waits until all is told. */
+export type Step = { readonly side: 0 | 1; readonly act: Act } | 'settle'
+
+/** The least a ring holds: a write may be cut short only beyond it. */
+const LEAST_RING_BYTES = 1024
+
+/** Turns in which whatever was signalled over loopback has been told. */
+const TURNS = 6
+
+/**
+ * One side of a connection as TCP has it: what it has written and read, how it has ended. The real session does the same
+ * things, and each answer is compared.
+ */
+class Side {
+  readonly end: End
+  readonly pattern: Pattern
+  written = 0
+  /** Of what the other side has written. */
+  read = 0
+  isShut = false
+  isClosed = false
+  hasReset = false
+  reading: 'open' | 'end' | 'reset' = 'open'
+  wroteIntoClosed = false
+  /** How often it had been told that it may write when it was cut short; undefined when it was not. */
+  blockedSince: number | undefined
+  /** How often it had been told to read before there was something new to read. */
+  newsSince: number | undefined
+
+  constructor(end: End, key: number) {
+    this.end = end
+    this.pattern = new Pattern(key)
+  }
+}
+
+/** Two sessions and their model. */
+export class Model {
+  readonly #sides: readonly [Side, Side]
+  /** What a write to a peer that has closed may take, as if into the kernel's buffer. */
+  readonly #sendBufferBytes: number
+
+  constructor(one: End, other: End, { limits }: PairOptions) {
+    const { regionBytes, maxMemoryBytes } = { ...LIMITS, ...limits }
+    this.#sendBufferBytes = Math.max(regionBytes, maxMemoryBytes)
+    this.#sides = [new Side(one, 1), new Side(other, 2)]
+  }
+
+  async run(steps: readonly Step[]): Promise<void> {
+    for (const step of steps) {
+      if (step === 'settle') await this.#settle()
+      else this.#act(this.#sides[step.side], this.#sides[step.side === 0 ? 1 : 0], step.act)
+      this.#compare()
+    }
+    await this.#settle()
+    this.#finish()
+  }
+
+  #act(side: Side, peer: Side, act: Act): void {
+    const { session } = side.end
+    switch (act.kind) {
+      case 'write':
+        this.#write(side, peer, act.sizes)
+        break
+      case 'read':
+        this.#read(side, peer, act.maxBytes)
+        break
+      case 'readEnd':
+        this.#readEnd(side, peer)
+        break
+      case 'shutdown':
+        session.shutdown()
+        if (!side.isClosed && side.reading !== 'reset' && !side.isShut) {
+          side.isShut = true
+          tell(peer)
+        }
+        break
+      case 'close':
+        if (!side.isClosed && side.reading === 'open' && peer.written > side.read) side.hasReset = true
+        session.close()
+        this.#end(side, peer)
+        break
+      case 'reset':
+        if (!side.isClosed) side.hasReset = true
+        session.reset()
+        this.#end(side, peer)
+        break
+    }
+  }
+
+  #end(side: Side, peer: Side): void {
+    if (side.isClosed) return
+    side.isClosed = true
+    tell(peer)
+  }
+
+  #write(side: Side, peer: Side, sizes: readonly number[]): void {
+    let position = side.written
+    const chunks = sizes.map((size) => {
+      const chunk = side.pattern.slice(position, size)
+      position += size
+      return chunk
+    })
+    const wanted = position - side.written
+    const taken = side.end.session.write(chunks)
+    const answer = this.#writeAnswer(side, peer, wanted)
+    if (answer !== 'some') {
+      assert.equal(taken, answer, 'what a write answers')
+      return
+    }
+    assert.ok(taken >= 0 && taken <= wanted, `a write of ${wanted} bytes takes ${taken}`)
+    side.written += taken
+    if (taken < wanted) {
+      assert.ok(side.written - peer.read >= LEAST_RING_BYTES, 'a write is cut short though there is room')
+      side.blockedSince = side.end.writableCalls
+    } else {
+      side.blockedSince = undefined
+    }
+    if (taken > 0) tell(peer)
+  }
+
+  /** What a write must answer; `some` where it depends on the room. */
+  #writeAnswer(side: Side, peer: Side, wanted: number): number | 'some' {
+    if (side.isClosed) return -WSA.WSAESHUTDOWN
+    if (side.reading === 'reset') return -WSA.WSAECONNRESET
+    if (side.isShut) return -WSA.WSAESHUTDOWN
+    if (peer.hasReset) return -WSA.WSAECONNRESET
+    if (!peer.isClosed) return 'some'
+    const isRefused =
+      side.wroteIntoClosed || side.blockedSince !== undefined || wanted > this.#sendBufferBytes
+    if (isRefused) return -WSA.WSAESHUTDOWN
+    side.wroteIntoClosed = true
+    return wanted
+  }
+
+  #read(side: Side, peer: Side, maxBytes: number): void {
+    const bytes = side.end.session.read(maxBytes)
+    const unread = readable(side, peer)
+    if (unread === 0) {
+      assert.equal(bytes, undefined, 'bytes out of nothing')
+      return
+    }
+    const length = bytes?.length ?? 0
+    assert.ok(length > 0 && length <= Math.min(maxBytes, unread), `${length} of ${unread} bytes are read`)
+    assert.equal(peer.pattern.damageIn(bytes!, side.read), undefined, 'the first wrong byte')
+    side.read += length
+  }
+
+  #readEnd(side: Side, peer: Side): void {
+    const answer = side.end.session.readEnd()
+    if (side.isClosed) side.reading = 'reset'
+    else if (side.reading === 'open' && readable(side, peer) === 0) {
+      if (peer.hasReset) side.reading = 'reset'
+      else if (peer.isShut || peer.isClosed) side.reading = 'end'
+    }
+    assert.equal(answer, side.reading === 'open' ? 'more' : side.reading, 'what follows the bytes')
+  }
+
+  #compare(): void {
+    for (const [at, side] of this.#sides.entries()) {
+      const peer = this.#sides[at === 0 ? 1 : 0]
+      assert.equal(side.end.session.available, readable(side, peer), 'bytes that can be read')
+      assert.equal(side.end.session.bytesRead, side.read, 'bytes read')
+    }
+  }
+
+  async #settle(): Promise<void> {
+    await settle(TURNS)
+    for (const [at, side] of this.#sides.entries()) {
+      const peer = this.#sides[at === 0 ? 1 : 0]
+      if (side.isClosed) continue
+      if (side.newsSince !== undefined && side.reading === 'open') {
+        assert.ok(side.end.readableCalls > side.newsSince, 'something can be read and nobody was told')
+      }
+      side.newsSince = undefined
+      const isHopeless = peer.isClosed || side.reading === 'reset'
+      if (side.blockedSince !== undefined && (isHopeless || side.written === peer.read)) {
+        assert.ok(side.end.writableCalls > side.blockedSince, 'a writer that waits was not told')
+      }
+    }
+  }
+
+  /** Whatever was written before is still read; then both close. */
+  #finish(): void {
+    for (const [at, side] of this.#sides.entries()) {
+      const peer = this.#sides[at === 0 ? 1 : 0]
+      while (readable(side, peer) > 0) this.#read(side, peer, 1 << 18)
+      this.#readEnd(side, peer)
+      this.#act(side, peer, { kind: 'close' })
+      assert.equal(side.end.session.state, 'closed')
+    }
+  }
+}
+
+function tell(peer: Side): void {
+  if (!peer.isClosed && peer.reading === 'open') peer.newsSince ??= peer.end.readableCalls
+}
+
+function readable(side: Side, peer: Side): number {
+  return side.isClosed || side.reading !== 'open' ? 0 : peer.written - side.read
+}
