@@ -8,7 +8,11 @@ export default tseslint.config(
     extends: [js.configs.recommended, tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname ?? process.cwd() } },
     rules: {
-      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+      // An argument an interface wants and an implementation does not.
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
+      // It would have `!` where an index was checked before; we write what the value is.
+      '@typescript-eslint/non-nullable-type-assertion-style': 'off',
       // Layout constants are written as 1 << 16; numbers in messages are wanted as they are.
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
       // `node:test` returns promises that the runner awaits itself.
@@ -17,6 +21,11 @@ export default tseslint.config(
         { allowForKnownSafeCalls: [{ from: 'package', package: 'node:test', name: ['test', 'it', 'describe', 'suite'] }] },
       ],
     },
+  },
+  {
+    // Putting functions between a prototype and its methods is what these files are for.
+    files: ['src/faces/net/**/*.ts'],
+    rules: { '@typescript-eslint/unbound-method': 'off' },
   },
   {
     files: ['test/**/*.ts', 'conformance/**/*.ts', 'bench/**/*.ts', '**/*.test.ts'],

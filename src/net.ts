@@ -47,8 +47,7 @@ type ConnectArguments = Parameters<typeof net.connect>
 /** As `net.connect`: `(options, listener?)`, `(port, host?, listener?)` or `(path, listener?)`. */
 export function connect(...args: ConnectArguments): Socket
 export function connect(port: number, host: string, connectionListener?: () => void): Socket
-export function connect(port: number, connectionListener?: () => void): Socket
-export function connect(path: string, connectionListener?: () => void): Socket
+export function connect(portOrPath: number | string, connectionListener?: () => void): Socket
 export function connect(...args: unknown[]): Socket {
   const [first] = args
   const options = typeof first === 'object' && first !== null ? (first as net.NetConnectOpts) : undefined

@@ -2,23 +2,25 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 
-import { MIN_PIECE_BYTES, MemoryPool } from '../../src/providers/shm/memory-pool.ts'
+import { MemoryPool } from '../../src/providers/shm/memory-pool.ts'
 import type { Piece } from '../../src/providers/shm/memory-pool.ts'
 
+/** The smallest piece. */
+const PAGE_BYTES = 4096
 const PAGES = 32
-const SEGMENT_BYTES = PAGES * MIN_PIECE_BYTES
+const SEGMENT_BYTES = PAGES * PAGE_BYTES
 
 type Step =
   | { readonly kind: 'take'; readonly bytes: number }
   | { readonly kind: 'give'; readonly which: number }
   | { readonly kind: 'addSegment' }
 
-const step: fc.Arbitrary<Step> = fc.oneof(
+const step = fc.oneof<fc.MaybeWeightedArbitrary<Step>[]>(
   {
     weight: 5,
     arbitrary: fc
       .integer({ min: 0, max: 6 })
-      .map((power) => ({ kind: 'take', bytes: MIN_PIECE_BYTES * 2 ** power })),
+      .map((power) => ({ kind: 'take', bytes: PAGE_BYTES * 2 ** power })),
   },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('give'), which: fc.nat() }) },
   { weight: 1, arbitrary: fc.constant<Step>({ kind: 'addSegment' }) },
@@ -41,14 +43,14 @@ class Pages {
     assert.ok(pages !== undefined, 'a piece of a segment that is not there')
     assert.equal(piece.offset % piece.bytes, 0, 'a piece lies at a multiple of its size')
     assert.ok(piece.offset + piece.bytes <= SEGMENT_BYTES)
-    for (let at = piece.offset; at < piece.offset + piece.bytes; at += MIN_PIECE_BYTES) {
-      assert.notEqual(pages[at / MIN_PIECE_BYTES], taken, 'two pieces overlap')
-      pages[at / MIN_PIECE_BYTES] = taken
+    for (let at = piece.offset; at < piece.offset + piece.bytes; at += PAGE_BYTES) {
+      assert.notEqual(pages[at / PAGE_BYTES], taken, 'two pieces overlap')
+      pages[at / PAGE_BYTES] = taken
     }
   }
 
   hasRoom(bytes: number): boolean {
-    const length = bytes / MIN_PIECE_BYTES
+    const length = bytes / PAGE_BYTES
     return this.#segments.some((pages) =>
       pages.some(
         (_, at) => at % length === 0 && at + length <= PAGES && !pages.slice(at, at + length).includes(true),
@@ -82,7 +84,7 @@ test('a MemoryPool never gives the same page twice, finds room where there is an
       for (const piece of held) pool.give(piece)
       const wholes = Array.from({ length: pages.segments }, () => pool.take(SEGMENT_BYTES)?.segment)
       assert.deepEqual(wholes.sort(), [...wholes.keys()])
-      assert.equal(pool.take(MIN_PIECE_BYTES), undefined)
+      assert.equal(pool.take(PAGE_BYTES), undefined)
     }),
     { numRuns: 200, includeErrorInReport: true },
   )

@@ -8,7 +8,7 @@ import * as layout from '../../src/switch/session/layout.ts'
 import { settle } from './fake-clock.ts'
 import {
   CLIENT,
-  CONNECT_TIMEOUT_MS,
+  NEGOTIATION_TIMEOUT_MS,
   HELLO,
   Host,
   RawPeer,
@@ -182,7 +182,7 @@ describe('accept', () => {
     open(client.socket)
     await settle()
     assert.equal(listening.arrivals.length, 0)
-    host.clock.advance(10 * CONNECT_TIMEOUT_MS)
+    host.clock.advance(10 * NEGOTIATION_TIMEOUT_MS)
     assert.equal(host.journal.count('san^closeSocketHandle'), 2)
   })
 

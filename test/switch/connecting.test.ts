@@ -11,6 +11,7 @@ import type { FakeSocket } from './fake-socket.ts'
 import {
   CONNECT_TIMEOUT_MS,
   ELSEWHERE,
+  GRACE_MS,
   HELLO,
   Host,
   LIMITS,
@@ -31,6 +32,8 @@ const REASON: Partial<Record<WsaName, Reason>> = {
   WSAEACCES: 'peer-other-user',
   WSAEINVALIDPROVIDER: 'peer-not-owner',
   WSAEFAULT: 'peer-malformed',
+  WSASYSNOTREADY: 'owner-unknown',
+  WSAECONNABORTED: 'handshake-timeout',
   WSAVERNOTSUPPORTED: 'version',
   WSAENOBUFS: 'resource',
   WSAEMFILE: 'resource',
@@ -240,16 +243,29 @@ describe('a connect that nobody answers', () => {
     host.clock.advance(CONNECT_TIMEOUT_MS - 1)
     await settle()
     assert.equal(attempt.outcomes.length, 0)
-    host.clock.advance(1)
+    host.clock.advance(1 + GRACE_MS)
     assert.deepEqual(attempt.outcome, { kind: 'tcpip', reason: 'handshake-timeout', status: 0 })
     assert.deepEqual(host.switch.stats.reasons, { 'handshake-timeout': 1 })
     assert.ok(host.journal.at('san.close') < host.journal.at('tcp.connect'))
   })
 
+  test('WSD-NEG-14 an answer that has come in time counts, though the loop was too busy to look', async () => {
+    const { host, fakes } = faked((socket) => {
+      socket.calleeBytes = Uint8Array.from(HELLO)
+    })
+    const attempt = host.connect(SERVER)
+    fakes.sockets[0]?.endConnect(0)
+    host.clock.advance(CONNECT_TIMEOUT_MS)
+    await settle()
+    assert.equal(attempt.outcome.kind, 'san')
+    host.clock.advance(10 * CONNECT_TIMEOUT_MS)
+    assert.equal(attempt.end.session.state, 'open')
+  })
+
   test('RACE-29 WSD-CONN-16 stays on TCP/IP though the answer comes after all', async () => {
     const { host, attempt } = silent()
     const [event] = host.journal.one('san.eventSelect').args as [EventObject]
-    host.clock.advance(CONNECT_TIMEOUT_MS)
+    host.clock.advance(CONNECT_TIMEOUT_MS + GRACE_MS)
     event.set()
     await settle()
     assert.equal(attempt.outcome.kind, 'tcpip')

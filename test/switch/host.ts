@@ -21,8 +21,8 @@ import type { Fault } from '../../src/providers/wrap/index.ts'
 import type { Arrival } from '../../src/switch/listen.ts'
 import { NetworkEvent } from '../../src/switch/network-event.ts'
 import type { Reason } from '../../src/switch/reasons.ts'
-import { helloOf } from '../../src/switch/started-provider.ts'
 import { encodeHello } from '../../src/switch/session/hello.ts'
+import type { Hello } from '../../src/switch/session/hello.ts'
 import { Switch } from '../../src/switch/switch.ts'
 import type { ConnectOutcome, SwitchSocket } from '../../src/switch/socket.ts'
 import { UpcallTable } from '../../src/switch/upcall-table.ts'
@@ -40,11 +40,20 @@ export const WILDCARD: SocketAddress = { family: 'IPv4', address: '0.0.0.0', por
 export const ELSEWHERE: SocketAddress = { family: 'IPv4', address: '203.0.113.7', port: 80 }
 
 export const CONNECT_TIMEOUT_MS = 50
+/** A result that is there when the time is up still counts: the attempt is given up this much later at most. */
+export const GRACE_MS = 1
+export const NEGOTIATION_TIMEOUT_MS = 200
 
 /** Small regions, so that the first ring has 1024 bytes. */
 export const LIMITS = { regionBytes: 1216, maxMemoryBytes: 1 << 20, pieceBytes: 1 << 16 }
 
-export const HELLO = encodeHello(helloOf(LIMITS))
+/** What sessions over providers with {@link LIMITS} say of themselves. */
+export const OUR_HELLO: Hello = {
+  regionBytes: LIMITS.regionBytes,
+  maxRingBytes: LIMITS.maxMemoryBytes,
+  features: 0,
+}
+export const HELLO = encodeHello(OUR_HELLO)
 
 /** What a fault plan says of a call that fails, each time or the `nth` time. */
 export function failing(
@@ -80,6 +89,7 @@ export class Host {
       san: providers.map((provider, i) => spy(provider, i === 0 ? 'san' : `san${i + 1}`, this.journal)),
       clock: this.clock,
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      negotiationTimeoutMs: NEGOTIATION_TIMEOUT_MS,
     })
   }
 

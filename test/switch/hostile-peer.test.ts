@@ -4,9 +4,8 @@ import { describe, test } from 'node:test'
 import { WSA } from '../../src/spi/index.ts'
 import * as layout from '../../src/switch/session/layout.ts'
 import { Session } from '../../src/switch/session/session.ts'
-import { helloOf } from '../../src/switch/started-provider.ts'
 import { FakeSocket, OUTSIDE, ending, guarded, isIntact } from './fake-socket.ts'
-import { LIMITS } from './host.ts'
+import { LIMITS, OUR_HELLO } from './host.ts'
 import { End } from './session-end.ts'
 
 const INLINE_RING_BYTES = 1024
@@ -25,7 +24,7 @@ function victim(maxRingBytes = LIMITS.maxMemoryBytes): Victim {
     socket,
     memory: { send: socket.send, receive: socket.receiveRegion },
     limits: LIMITS,
-    peerHello: { ...helloOf(LIMITS), maxRingBytes },
+    peerHello: { ...OUR_HELLO, maxRingBytes },
     role: 'initiator',
   })
   return { socket, session, end: new End(session) }

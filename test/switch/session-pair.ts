@@ -4,7 +4,6 @@ import { Overlapped, SPI_VERSION } from '../../src/spi/index.ts'
 import type { ProviderLimits, SanProvider, SanSocket } from '../../src/spi/index.ts'
 import { loopback } from '../../src/providers/loopback/index.ts'
 import { Session } from '../../src/switch/session/session.ts'
-import { helloOf } from '../../src/switch/started-provider.ts'
 import { UpcallTable } from '../../src/switch/upcall-table.ts'
 import { settle } from './fake-clock.ts'
 import { CLIENT, LIMITS, SERVER, SUBNET } from './host.ts'
@@ -36,7 +35,11 @@ export async function sessionPair(options: PairOptions = {}): Promise<SessionPai
     ...(options.registeredBytes === undefined ? {} : { registeredBytes: options.registeredBytes }),
   })
   const [initiator, acceptor] = connectedSockets(spy(raw, 'san', journal))
-  const peerHello = { ...helloOf(limits), maxRingBytes: options.maxRingBytes ?? limits.maxMemoryBytes }
+  const peerHello = {
+    regionBytes: limits.regionBytes,
+    maxRingBytes: options.maxRingBytes ?? limits.maxMemoryBytes,
+    features: 0,
+  }
   const make = (socket: SanSocket, role: 'initiator' | 'acceptor'): End => {
     const memory = socket.memory()
     assert.ok(memory.ok)

@@ -33,8 +33,8 @@ export interface LinkHost {
   readonly budget: ByteBudget
   /** A slot without a holder was notified: a request, or the end of one nobody took. */
   requested(link: Link, id: number): void
-  /** The link can carry no further connection. `code` says why it never came up, or how it ended. */
-  linkClosed(link: Link, code: WsaCode): void
+  /** The link can carry no further connection. */
+  linkClosed(link: Link): void
 }
 
 /** Where a slot lies: words and bytes of one side's segment, at this byte. */
@@ -446,7 +446,7 @@ export class Link implements Notifiable {
     this.#cancelIdle?.()
     this.#watcher?.close()
     this.#host.native.close(this.#fd)
-    this.#host.linkClosed(this, code)
+    this.#host.linkClosed(this)
     // Each socket hears of it in a turn of its own: what one of them does must not keep it from the others.
     for (const holder of this.#holders) {
       if (holder !== undefined) {

@@ -11,7 +11,6 @@ import type {
   StartupRequest,
   Status,
   Upcalls,
-  WsaCode,
 } from '../../spi/index.ts'
 import type { Clock } from '../../base/clock.ts'
 import { SubnetSet } from '../../base/subnet-set.ts'
@@ -30,6 +29,7 @@ import type { SocketHost } from './socket.ts'
 import { findTcpListener, identifyPeer } from './trust.ts'
 import { Turns } from './turns.ts'
 
+const FAMILIES: readonly string[] = ['IPv4', 'IPv6']
 const PIECE_BYTES = 64 << 10
 const FIRST_UNPRIVILEGED_PORT = 1024
 /** More than any request, so that the copy taken of it holds all of it. */
@@ -148,7 +148,7 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
 
   socket(request: SocketRequest): Result<SanSocket> {
     if (this.#starts === 0) return failure(WSA.WSANOTINITIALISED)
-    if (request.family !== 'IPv4' && request.family !== 'IPv6') return failure(WSA.WSAEAFNOSUPPORT)
+    if (!FAMILIES.includes(request.family)) return failure(WSA.WSAEAFNOSUPPORT)
     if (request.duplicate !== undefined) return failure(WSA.WSAEOPNOTSUPP)
     const socket = new ShmSocket(this, request.family)
     const status = socket.attach()
@@ -244,8 +244,7 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
 
   // --- LinkHost -----------------------------------------------------------------------------------------------------
 
-  linkClosed(link: Link, code: WsaCode): void {
-    void code
+  linkClosed(link: Link): void {
     this.#links.delete(link)
     for (const [key, route] of this.#routes) if (route === link) this.#routes.delete(key)
   }

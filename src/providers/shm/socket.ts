@@ -141,8 +141,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
     return 0
   }
 
-  setSockOpt(option: SocketOption, value: number): Status {
-    void value
+  setSockOpt(option: SocketOption, _value: number): Status {
     if (this.#isClosed) return WSA.WSAENOTSOCK
     // A debug switch that changes nothing is still known; the rest means nothing over memory.
     return option === 'SO_DEBUG' ? 0 : WSA.WSAENOPROTOOPT
@@ -276,8 +275,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
     return this.#calleeData.slice()
   }
 
-  duplicate(processId: number): Result<Uint8Array> {
-    void processId
+  duplicate(_processId: number): Result<Uint8Array> {
     return failure(this.#isClosed ? WSA.WSAENOTSOCK : WSA.WSAEOPNOTSUPP)
   }
 
@@ -360,8 +358,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
     return this.#slot.link.peerMemory(descriptor, bytes)
   }
 
-  rdmaWrite(memory: RegisteredMemory, offset: number, length: number, overlapped: Overlapped | null): Status {
-    void overlapped
+  rdmaWrite(memory: RegisteredMemory, offset: number, length: number, _overlapped: Overlapped | null): Status {
     if (this.#state !== 'connected') return this.#dataError()
     const inside = offset >= 0 && length >= 0 && offset + length <= memory.length
     return inside && this.#owns(memory) ? 0 : WSA.WSAEINVAL
