@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <memory>
 #include <napi.h>
+#include <set>
 #include <string>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -21,6 +22,28 @@ int IntArgument(const Napi::CallbackInfo& info, size_t index) { return info[inde
 Napi::Value Answer(const Napi::CallbackInfo& info, int64_t number) {
   return Napi::Number::New(info.Env(), static_cast<double>(number));
 }
+
+// The descriptors an event loop owns. A worker thread that is terminated runs no JavaScript any more, but its peers must
+// see the ends of its channels.
+class OwnedDescriptors {
+ public:
+  ~OwnedDescriptors() {
+    for (int fd : descriptors_) close(fd);
+  }
+  int Add(int fd) {
+    if (fd >= 0) descriptors_.insert(fd);
+    return fd;
+  }
+  int Close(int fd) {
+    descriptors_.erase(fd);
+    return close(fd) == 0 ? 0 : -errno;
+  }
+
+ private:
+  std::set<int> descriptors_;
+};
+
+OwnedDescriptors& Owned(Napi::Env env) { return *env.GetInstanceData<OwnedDescriptors>(); }
 
 // Everything that calls back into JavaScript from libuv goes through here.
 void CallBack(napi_env env, napi_async_context async, napi_ref function, napi_value* result) {
@@ -48,6 +71,7 @@ Napi::Value JsCreateMemory(const Napi::CallbackInfo& info) {
   Mapping mapping;
   int fd = CreateMemory(static_cast<size_t>(info[0].As<Napi::Number>().Int64Value()), &mapping);
   if (fd < 0) return Answer(info, fd);
+  Owned(info.Env()).Add(fd);
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("fd", fd);
   result.Set("buffer", WrapMapping(info.Env(), mapping));
@@ -69,17 +93,19 @@ Napi::Value JsUnmap(const Napi::CallbackInfo& info) {
 
 // --- channels -------------------------------------------------------------------------------------------------------
 
-Napi::Value JsClose(const Napi::CallbackInfo& info) { return Answer(info, close(IntArgument(info, 0)) == 0 ? 0 : -errno); }
+Napi::Value JsClose(const Napi::CallbackInfo& info) { return Answer(info, Owned(info.Env()).Close(IntArgument(info, 0))); }
 
 Napi::Value JsListen(const Napi::CallbackInfo& info) {
-  return Answer(info, ListenChannel(info[0].As<Napi::String>().Utf8Value()));
+  return Answer(info, Owned(info.Env()).Add(ListenChannel(info[0].As<Napi::String>().Utf8Value())));
 }
 
 Napi::Value JsConnect(const Napi::CallbackInfo& info) {
-  return Answer(info, ConnectChannel(info[0].As<Napi::String>().Utf8Value()));
+  return Answer(info, Owned(info.Env()).Add(ConnectChannel(info[0].As<Napi::String>().Utf8Value())));
 }
 
-Napi::Value JsAccept(const Napi::CallbackInfo& info) { return Answer(info, AcceptChannel(IntArgument(info, 0))); }
+Napi::Value JsAccept(const Napi::CallbackInfo& info) {
+  return Answer(info, Owned(info.Env()).Add(AcceptChannel(IntArgument(info, 0))));
+}
 
 Napi::Value JsPeerCredentials(const Napi::CallbackInfo& info) {
   Credentials credentials;
@@ -110,7 +136,7 @@ Napi::Value JsReceive(const Napi::CallbackInfo& info) {
   Napi::Object result = Napi::Object::New(env);
   result.Set("bytes", Napi::Buffer<uint8_t>::Copy(env, message.bytes, message.length));
   Napi::Array descriptors = Napi::Array::New(env, message.descriptor_count);
-  for (uint32_t i = 0; i < message.descriptor_count; i++) descriptors.Set(i, message.descriptors[i]);
+  for (uint32_t i = 0; i < message.descriptor_count; i++) descriptors.Set(i, Owned(env).Add(message.descriptors[i]));
   result.Set("fds", descriptors);
   return result;
 }
@@ -150,6 +176,7 @@ Napi::Value JsReserveTcpPort(const Napi::CallbackInfo& info) {
   uint16_t port = 0;
   int fd = ReserveTcpPort(info[0].As<Napi::String>().Utf8Value(), static_cast<uint16_t>(IntArgument(info, 1)), &address, &port);
   if (fd < 0) return Answer(info, fd);
+  Owned(info.Env()).Add(fd);
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("fd", fd);
   result.Set("address", address);
@@ -362,6 +389,7 @@ class JsPoller : public Napi::ObjectWrap<JsPoller> {
 };
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new OwnedDescriptors);
   exports.Set("createMemory", Napi::Function::New<JsCreateMemory>(env));
   exports.Set("mapMemory", Napi::Function::New<JsMapMemory>(env));
   exports.Set("unmap", Napi::Function::New<JsUnmap>(env));

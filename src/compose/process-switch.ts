@@ -53,6 +53,7 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
         switch: theSwitch,
         host: native,
         schedule: provider.schedule,
+        soon: provider.soon,
         keepAlive: (on) => {
           provider.keepAlive(on)
         },

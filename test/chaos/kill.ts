@@ -16,8 +16,8 @@ import { complaintAbout, Load } from './load.ts'
 /** After this long without an end, a connection to a dead peer hangs. */
 const HANG_MS = 10_000
 const MOST_CONNECTIONS = 40
-/** Rounds before the first census: what is made once and kept is there after them. */
-const WARM_UP_ROUNDS = 4
+/** Descriptors of a kind that may be made at the first connection and stay, such as those of one event loop. */
+const KEPT = 4
 
 const switched = process.argv[2] === 'switched'
 const kills = positive('KILLS', process.argv[3])
@@ -154,7 +154,6 @@ async function main(): Promise<void> {
   const filesBefore = strayFiles()
   const acceptor = new Acceptor()
   await acceptor.listen()
-  for (let warm = 0; warm < WARM_UP_ROUNDS; warm += 1) await round(random.fork(), acceptor)
   const before = censusOf()
   for (let done = 0; done < kills; done += 1) {
     try {
@@ -167,7 +166,7 @@ async function main(): Promise<void> {
   const listened = acceptor.port
   await acceptor.close()
   const left = (): string[] => [
-    ...leftovers(before, censusOf()),
+    ...leftovers(before, censusOf(), KEPT),
     ...namesWith(listened).map((name) => `name ${name}`),
     ...strayFiles().filter((file) => !filesBefore.includes(file)),
   ]

@@ -83,7 +83,10 @@ test('a MemoryPool never gives the same page twice, finds room where there is an
       }
       for (const piece of held) pool.give(piece)
       const wholes = Array.from({ length: pages.segments }, () => pool.take(SEGMENT_BYTES)?.segment)
-      assert.deepEqual(wholes.sort(), [...wholes.keys()])
+      assert.deepEqual(
+        wholes.toSorted((one, other) => Number(one) - Number(other)),
+        [...wholes.keys()],
+      )
       assert.equal(pool.take(PAGE_BYTES), undefined)
     }),
     { numRuns: 200, includeErrorInReport: true },

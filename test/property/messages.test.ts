@@ -77,9 +77,9 @@ describe('a message of a link', () => {
 
   test('of random bytes is refused', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) =>
-        assert.equal(decodeMessage(bytes), 'malformed'),
-      ),
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        assert.equal(decodeMessage(bytes), 'malformed')
+      }),
       RUNS,
     )
   })
@@ -186,9 +186,9 @@ describe('a hello', () => {
 
   test('of random bytes is malformed', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) =>
-        assert.equal(decodeHello(bytes), 'malformed'),
-      ),
+      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+        assert.equal(decodeHello(bytes), 'malformed')
+      }),
       RUNS,
     )
   })

@@ -139,7 +139,8 @@ export class Model {
     if (side.isClosed) return -WSA.WSAESHUTDOWN
     if (side.reading === 'reset') return -WSA.WSAECONNRESET
     if (side.isShut) return -WSA.WSAESHUTDOWN
-    if (peer.hasReset) return -WSA.WSAECONNRESET
+    // As the kernel has it: a reset after the peer's end is a broken pipe, one out of the blue is a reset.
+    if (peer.hasReset) return peer.isShut ? -WSA.WSAESHUTDOWN : -WSA.WSAECONNRESET
     if (!peer.isClosed) return 'some'
     const isRefused =
       side.wroteIntoClosed || side.blockedSince !== undefined || wanted > this.#sendBufferBytes

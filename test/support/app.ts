@@ -39,8 +39,10 @@ export interface ConnectionReport {
 const FIRST_LINE_MS = 15_000
 
 const living = new Set<App>()
+const scratches = new Set<string>()
 process.on('exit', () => {
   for (const app of living) app.kill()
+  for (const scratch of scratches) rmSync(scratch, { recursive: true, force: true })
 })
 
 /** A Node program that talks JSON lines on stdin and stdout. */
@@ -61,6 +63,7 @@ export class App {
     }
     this.#script = script
     this.#scratch = mkdtempSync(join(tmpdir(), 'app-under-test-'))
+    scratches.add(this.#scratch)
     const args = [...(options.execArgv ?? []), script, ...(options.args ?? [])]
     this.#child = spawn(process.execPath, args, {
       env: { ...environment(options.switched, this.#statsFile), ...options.env },
@@ -117,6 +120,7 @@ export class App {
     this.kill()
     await this.exited
     rmSync(this.#scratch, { recursive: true, force: true })
+    scratches.delete(this.#scratch)
   }
 
   /** What it and the processes it started reported so far; whole once they have exited, and before {@link end}. */

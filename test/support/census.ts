@@ -31,16 +31,20 @@ export function censusOf(pid: number | 'self' = 'self'): Census {
   }
 }
 
-/** What `after` holds more of than `before`, as one line each; empty when nothing is left behind. */
-export function leftovers(before: Census, after: Census): string[] {
-  const more = Object.entries(after.descriptors).filter(
-    ([kind, count]) => count > (before.descriptors[kind] ?? 0),
-  )
-  return [
-    ...more.map(([kind, count]) => `descriptors ${kind}: ${before.descriptors[kind] ?? 0} -> ${count}`),
-    ...(after.mappings > before.mappings ? [`mappings: ${before.mappings} -> ${after.mappings}`] : []),
-    ...after.names.filter((name) => !before.names.includes(name)).map((name) => `name ${name}`),
-  ]
+/**
+ * What `after` holds more of than `before`, as one line each; empty when nothing is left behind.
+ *
+ * @param kept How many descriptors of a kind, mappings and names may be made once and stay with the process.
+ */
+export function leftovers(before: Census, after: Census, kept = 0): string[] {
+  const descriptors = Object.entries(after.descriptors).flatMap(([kind, count]) => {
+    const had = before.descriptors[kind] ?? 0
+    return count > had + kept ? [`descriptors ${kind}: ${had} -> ${count}`] : []
+  })
+  const mappings =
+    after.mappings > before.mappings + kept ? [`mappings: ${before.mappings} -> ${after.mappings}`] : []
+  const names = after.names.length > before.names.length + kept ? [`names: ${after.names.join()}`] : []
+  return [...descriptors, ...mappings, ...names]
 }
 
 /** Names of AF_UNIX sockets that sockswitch made, in this network namespace, whoever holds them. */

@@ -209,9 +209,12 @@ describe('accept', () => {
     assert.equal(lost.status, 0)
   })
 
-  test('an accept that fails for good is not asked for ever', async () => {
+  test('an accept that fails for good is not asked for ever', async (context) => {
     const host = new Host({ faults: [failing('accept', 'WSAENETDOWN')] })
-    host.listen(SERVER)
+    const { socket } = host.listen(SERVER)
+    context.after(() => {
+      socket.close()
+    })
     new RawPeer(host.network).connect(SERVER, HELLO)
     await settle(50)
     const asked = host.journal.count('san.accept')

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 
 import { SOMAXCONN, WSA, failure } from '../../src/spi/index.ts'
-import type { WsaName } from '../../src/spi/index.ts'
 import { LoopbackNetwork, loopback } from '../../src/providers/loopback/index.ts'
 import { settle } from './fake-clock.ts'
 import { ELSEWHERE, HELLO, Host, RawPeer, SERVER, SUBNET, WILDCARD, failing, sanOver } from './host.ts'
@@ -188,7 +187,7 @@ describe('listen', () => {
     ['eventSelect', 'WSAENETDOWN', 'provider-error', 1],
   ] as const) {
     test(`WSD-LISTEN-17 when ${call} fails the companion is closed and TCP/IP serves`, async () => {
-      const host = new Host({ faults: [failing(call, error as WsaName)] })
+      const host = new Host({ faults: [failing(call, error)] })
       const { socket, status } = host.listen(SERVER, { recorded: [['SO_DEBUG', 1]] })
       assert.equal(status, 0)
       assert.deepEqual([socket.providers, socket.reason], [[], reason])

@@ -1,5 +1,6 @@
 import net from 'node:net'
 import type { Connection } from './connection.ts'
+import { showAddress } from './graft.ts'
 import type { Internals, TcpHandle } from './internals.ts'
 import type { HostTcp } from './reserved-ports.ts'
 
@@ -28,14 +29,8 @@ export class Bridge {
     if (onread !== undefined) handle.onread = onread
     if (userBuffer !== undefined) handle.useUserBuffer(userBuffer)
     if (reading) handle.readStart()
-    handle.getsockname = (out) => {
-      Object.assign(out, local)
-      return 0
-    }
-    handle.getpeername = (out) => {
-      Object.assign(out, remote)
-      return 0
-    }
+    handle.getsockname = (out) => showAddress(out, local)
+    handle.getpeername = (out) => showAddress(out, remote)
     this.#inner = new net.Socket({ fd: pair[1], readable: true, writable: true, allowHalfOpen: true })
     this.#pump(pending, release)
   }

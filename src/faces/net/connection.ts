@@ -11,6 +11,8 @@ export interface ConnectionEnvironment {
   readonly liveness: Liveness
   /** Runs a job soon, in a callback of its own. */
   readonly schedule: (job: () => void) => void
+  /** As `schedule`, but before everything else that waits. */
+  readonly soon: (job: () => void) => void
 }
 
 export interface ConnectionParts {
@@ -57,6 +59,7 @@ export class Connection {
   #referenced = true
   #alive = false
   #pumpScheduled = false
+  #shuttingDown = false
   #ended = false
   #pending: PendingWrite | undefined
 
@@ -259,8 +262,19 @@ export class Connection {
     this.#resource.runInAsyncScope(pending.done, undefined, status)
   }
 
-  shutdown(): void {
+  /** Sends the end of the stream; `done` is told in a turn of its own. */
+  shutdown(done: () => void): void {
     this.#session.shutdown()
+    const resource = asyncResource('SHUTDOWNWRAP')
+    this.#shuttingDown = true
+    this.#updateLiveness()
+    // libuv reports this before it looks at any descriptor again.
+    this.#environment.soon(() => {
+      this.#shuttingDown = false
+      this.#updateLiveness()
+      resource.runInAsyncScope(done)
+      resource.emitDestroy()
+    })
   }
 
   // --- life ---------------------------------------------------------------------------------------------------------
@@ -276,15 +290,19 @@ export class Connection {
   }
 
   #updateLiveness(): void {
-    const alive = this.#referenced && (this.#reading || this.#pending !== undefined)
+    const alive = this.#referenced && (this.#reading || this.#pending !== undefined || this.#shuttingDown)
     if (alive === this.#alive) return
     this.#alive = alive
     if (alive) this.#environment.liveness.hold()
     else this.#environment.liveness.release()
   }
 
-  /** Closes, or resets, the connection. A write still pending fails as libuv's does. */
-  close(how: 'close' | 'reset'): void {
+  /**
+   * Closes, or resets, the connection.
+   *
+   * @returns ends the write that this cut off; to be called before the handle reports that it is closed.
+   */
+  close(how: 'close' | 'reset'): (() => void) | undefined {
     this.#reading = false
     const pending = this.#pending
     this.#pending = undefined
@@ -293,10 +311,9 @@ export class Connection {
     else this.#session.close()
     this.parts.release()
     this.#resource.emitDestroy()
-    if (pending !== undefined) {
-      this.#environment.schedule(() => {
-        pending.done(errnoError(UV_ECANCELED, 'write'))
-      })
+    if (pending === undefined) return undefined
+    return () => {
+      pending.done(errnoError(UV_ECANCELED, 'write'))
     }
   }
 

@@ -1,3 +1,4 @@
+import type { AsyncResource } from 'node:async_hooks'
 import type { Cluster } from 'node:cluster'
 import { createRequire } from 'node:module'
 import net from 'node:net'
@@ -24,6 +25,8 @@ export interface NetFaceOptions {
   readonly switch: Switch
   readonly host: HostTcp
   readonly schedule: (job: () => void) => void
+  /** As `schedule`, but before everything else that waits. */
+  readonly soon: (job: () => void) => void
   readonly keepAlive: (on: boolean) => void
 }
 
@@ -80,6 +83,7 @@ export class NetFace {
       internals: this.#internals,
       liveness: new Liveness(options.keepAlive),
       schedule: options.schedule,
+      soon: options.soon,
     }
     this.#grafter = new Grafter(this.#internals, (handle) => {
       this.bridge(handle)
@@ -300,9 +304,7 @@ export class NetFace {
     const status = socket.listen(
       backlog,
       (arrival) => {
-        resource.runInAsyncScope(() => {
-          this.#arrive(handle, tcp, arrival)
-        })
+        this.#arrive(handle, tcp, arrival, resource)
       },
       this.#listenStays(handle, owner),
     )
@@ -334,7 +336,7 @@ export class NetFace {
     return undefined
   }
 
-  #arrive(handle: TcpHandle, tcp: HandleTcpSocket, arrival: Arrival): void {
+  #arrive(handle: TcpHandle, tcp: HandleTcpSocket, arrival: Arrival, resource: AsyncResource): void {
     const onconnection = handle.onconnection
     if (onconnection === undefined) {
       arrival.session.reset()
@@ -343,6 +345,7 @@ export class NetFace {
     const listening = tcp.localAddress()
     // An IPv6 listener shows IPv4 peers as mapped addresses.
     const show = listening.ok && listening.value.family === 'IPv6' ? mapped : (plain: SocketAddress) => plain
+    // A native handle is made before the callback enters the listener's context, and knows nothing of it.
     const client = newSocketHandle(this.#internals)
     this.#adopt(client, {
       session: arrival.session,
@@ -354,7 +357,7 @@ export class NetFace {
         // The listener's port is not ours to give back.
       },
     })
-    onconnection.call(handle, 0, client)
+    resource.runInAsyncScope(onconnection, handle, 0, client)
   }
 
   // --- the way out --------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 import net from 'node:net'
+import type { SocketAddress } from '../../spi/index.ts'
 import type { Connection } from './connection.ts'
+import { UV_EBADF } from './errnos.ts'
 import type { Internals, OwnerSocket, TcpHandle, WriteGeneric } from './internals.ts'
 import { ownerOf, symbolOf } from './internals.ts'
 
@@ -97,18 +99,17 @@ function graftPrototype(
       native.asyncReset.call(this, resource)
       this[CONNECTION]?.asyncReset()
     }),
-    // 1: finished at once.
-    shutdown: method(function () {
-      this[CONNECTION]?.shutdown()
-      return 1
+    shutdown: method(function (request: ShutdownRequest) {
+      this[CONNECTION]?.shutdown(() => {
+        request.oncomplete(0)
+      })
+      return 0
     }),
     close: method(function (done?: () => void) {
-      closeWith(this, 'close')
-      native.close.call(this, done)
+      native.close.call(this, closeWith(this, 'close', done))
     }),
     reset: method(function (done?: () => void) {
-      closeWith(this, 'reset')
-      native.close.call(this, done)
+      native.close.call(this, closeWith(this, 'reset', done))
       return 0
     }),
     ref: method(function () {
@@ -122,20 +123,35 @@ function graftPrototype(
       if (connection !== undefined) connection.referenced = false
     }),
     getsockname: method(function (out: object) {
-      Object.assign(out, this[CONNECTION]?.parts.local)
-      return 0
+      return showAddress(out, this[CONNECTION]?.parts.local)
     }),
     getpeername: method(function (out: object) {
-      Object.assign(out, this[CONNECTION]?.parts.remote)
-      return 0
+      return showAddress(out, this[CONNECTION]?.parts.remote)
     }),
   }) as TcpHandle
 }
 
-function closeWith(handle: Grafted, how: 'close' | 'reset'): void {
+/** Fills `out` as libuv's wrappers do, in their order. */
+export function showAddress(out: object, shown: SocketAddress | undefined): number {
+  if (shown === undefined) return UV_EBADF
+  Object.assign(out, { address: shown.address, family: shown.family, port: shown.port })
+  return 0
+}
+
+interface ShutdownRequest {
+  oncomplete(status: number): void
+}
+
+/** Closes the connection; returns what the native handle is to call when it is closed itself. */
+function closeWith(handle: Grafted, how: 'close' | 'reset', done?: () => void): (() => void) | undefined {
   const connection = handle[CONNECTION]
-  if (connection === undefined || connection.session.state === 'closed') return
-  connection.close(how)
+  if (connection === undefined || connection.session.state === 'closed') return done
+  const endWrite = connection.close(how)
+  if (endWrite === undefined) return done
+  return () => {
+    endWrite()
+    done?.()
+  }
 }
 
 /** Strings up to this many UTF-16 units are encoded without a buffer of their own. */
@@ -170,8 +186,13 @@ export function installWrites(): void {
     }
     let later = false
     const waiting = connection.write(chunks, (error) => {
+      // As net.js: whoever destroyed the socket does not hear of the writes that this cut off.
+      if (later && this.destroyed) {
+        callback(null)
+        return
+      }
       if (later) {
-        if (!this.destroyed) this._unrefTimer()
+        this._unrefTimer()
         setQueued(0)
       }
       callback(error)

@@ -132,6 +132,6 @@ export function newSocketHandle(internals: Internals): TcpHandle {
 }
 
 /** A resource for `async_hooks` and `AsyncLocalStorage`, as the handle of that kind would be. */
-export function asyncResource(kind: 'TCPWRAP' | 'TCPCONNECTWRAP' | 'TCPSERVERWRAP'): AsyncResource {
+export function asyncResource(kind: 'TCPWRAP' | 'TCPCONNECTWRAP' | 'TCPSERVERWRAP' | 'SHUTDOWNWRAP'): AsyncResource {
   return new AsyncResource(kind, { requireManualDestroy: true })
 }

@@ -126,7 +126,7 @@ export class Link implements Notifiable {
   open(): WsaCode | 0 {
     const status = this.#offer({ kind: 'open', segmentBytes: layout.LINK_SEGMENT_BYTES, name: this.name })
     if (status !== 0) return status
-    this.#watcher = new this.#host.native.Watcher(this.#fd, () => {
+    this.#watcher = this.#host.turns.watch(this.#fd, () => {
       this.readChannel()
     })
     return 0
@@ -138,7 +138,7 @@ export class Link implements Notifiable {
     if (adopted !== 0) return adopted
     const status = this.#offer({ kind: 'welcome', segmentBytes: layout.LINK_SEGMENT_BYTES })
     if (status !== 0) return status
-    this.#watcher = new this.#host.native.Watcher(this.#fd, () => {
+    this.#watcher = this.#host.turns.watch(this.#fd, () => {
       this.readChannel()
     })
     this.#up()

@@ -11,6 +11,7 @@ import type {
   StartupRequest,
   Status,
   Upcalls,
+  WsaCode,
 } from '../../spi/index.ts'
 import type { Clock } from '../../base/clock.ts'
 import { SubnetSet } from '../../base/subnet-set.ts'
@@ -59,6 +60,8 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
   readonly turns: Turns
   readonly budget: ByteBudget
   readonly schedule: (job: () => void) => void
+  /** As `schedule`, but before everything else that waits. */
+  readonly soon: (job: () => void) => void
   readonly #sockets = new Set<ShmSocket>()
   readonly #links = new Set<Link>()
   /** Open links by destination, to save the rendezvous. */
@@ -75,6 +78,7 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
     this.clock = clock
     this.turns = new Turns(native, spinNanoseconds)
     this.schedule = this.turns.schedule
+    this.soon = this.turns.soon
     this.budget = new ByteBudget(limits.maxBytes)
   }
 

@@ -35,7 +35,7 @@ export class Rendezvous {
     const fd = this.#host.native.listen(this.name)
     if (fd < 0) return fd === -EADDRINUSE ? WSA.WSAEADDRNOTAVAIL : fd === -EMFILE ? WSA.WSAEMFILE : WSA.WSAENETDOWN
     this.#fd = fd
-    this.#watcher = new this.#host.native.Watcher(fd, () => {
+    this.#watcher = this.#host.turns.watch(fd, () => {
       this.#accept()
     })
     return 0
@@ -70,7 +70,7 @@ export class Rendezvous {
       stop()
       this.#host.native.close(fd)
     }
-    const watcher = new this.#host.native.Watcher(fd, () => {
+    const watcher = this.#host.turns.watch(fd, () => {
       // A channel watched twice could be read twice: this one ends before the link starts its own.
       stop()
       if (!this.#greet(fd, peer)) this.#host.native.close(fd)

@@ -1,5 +1,6 @@
+import { AsyncResource } from 'node:async_hooks'
 import { Fifo } from '../../base/fifo.ts'
-import type { Poller, PollerStats, ShmNative } from '../../native/shm.ts'
+import type { Poller, PollerStats, ShmNative, Watcher } from '../../native/shm.ts'
 import { invariant } from '../../base/invariant.ts'
 
 /** A link as the loop sees it. */
@@ -18,6 +19,9 @@ export class Turns {
   readonly #native: ShmNative
   readonly #spinNanoseconds: number
   readonly #jobs = new Fifo<() => void>()
+  readonly #urgent = new Fifo<() => void>()
+  /** No callback of ours belongs to whoever happened to cause its making: `AsyncLocalStorage` must find nothing. */
+  readonly #outside = new AsyncResource('SOCKSWITCH', { requireManualDestroy: true })
   readonly #links: (Notifiable | undefined)[] = []
   #poller: Poller | undefined
   #draining = false
@@ -31,8 +35,15 @@ export class Turns {
 
   /** Made at first use: a process without connections pays nothing. */
   get poller(): Poller {
-    this.#poller ??= new this.#native.Poller(this.#spinNanoseconds, this.#drain)
+    this.#poller ??= this.#outside.runInAsyncScope(
+      () => new this.#native.Poller(this.#spinNanoseconds, this.#drain),
+    )
     return this.#poller
+  }
+
+  /** Calls `onReadable` whenever `fd` is readable or at its end. */
+  watch(fd: number, onReadable: () => void): Watcher {
+    return this.#outside.runInAsyncScope(() => new this.#native.Watcher(fd, onReadable))
   }
 
   get stats(): PollerStats | undefined {
@@ -43,6 +54,12 @@ export class Turns {
   readonly schedule = (job: () => void): void => {
     this.#jobs.push(job)
     if (!this.#draining && this.#jobs.length === 1) this.poller.wake()
+  }
+
+  /** Runs `job` before whatever else waits, in a callback of its own. */
+  readonly soon = (job: () => void): void => {
+    this.#urgent.push(job)
+    if (!this.#draining) this.poller.wake()
   }
 
   add(link: Notifiable): number {
@@ -61,15 +78,24 @@ export class Turns {
   readonly #drain = (): boolean => {
     this.#draining = true
     try {
+      const urgent = this.#urgent.shift()
+      if (urgent !== undefined) {
+        urgent()
+        return this.#jobsLeft
+      }
       this.#preferLinks = !this.#preferLinks
-      if (this.#preferLinks && this.#dispatchLink()) return this.#jobs.length > 0
+      if (this.#preferLinks && this.#dispatchLink()) return this.#jobsLeft
       const job = this.#jobs.shift()
       if (job !== undefined) job()
       else if (!this.#preferLinks) this.#dispatchLink()
     } finally {
       this.#draining = false
     }
-    return this.#jobs.length > 0
+    return this.#jobsLeft
+  }
+
+  get #jobsLeft(): boolean {
+    return this.#jobs.length > 0 || this.#urgent.length > 0
   }
 
   #dispatchLink(): boolean {

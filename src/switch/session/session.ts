@@ -112,7 +112,10 @@ export class Session {
   // The kernel takes the first write after the peer has closed, as far as its buffer goes, and fails what comes after the
   // reset that it provokes.
   #writeToClosed(flags: number, length: number): number {
-    if ((flags & layout.FLAG_ABORT) !== 0 || this.#died(flags)) return -WSA.WSAECONNRESET
+    if ((flags & layout.FLAG_ABORT) !== 0 || this.#died(flags)) {
+      // A reset after the peer's end is a broken pipe, one out of the blue is a reset.
+      return (flags & layout.FLAG_END) !== 0 ? -WSA.WSAESHUTDOWN : -WSA.WSAECONNRESET
+    }
     if (this.#wroteIntoClosed || this.#blocked || length > this.#sendBufferBytes) return -WSA.WSAESHUTDOWN
     this.#wroteIntoClosed = true
     this.#bytesWritten += length
