@@ -60,14 +60,14 @@ async function follows(chosen: PairOptions, script: readonly Step[]): Promise<vo
 }
 
 describe('two sessions do what two ends of a TCP connection do', () => {
-  test('while data flow', async () => {
+  test('WSD-ARCH-5 while data flow', async () => {
     await fc.assert(fc.asyncProperty(options, steps(0, 120), follows), {
       numRuns: 60,
       includeErrorInReport: true,
     })
   })
 
-  test('while either side shuts down, closes and resets at any moment', async () => {
+  test('WSD-ARCH-5 WSD-SHUT-4 while either side shuts down, closes and resets at any moment', async () => {
     await fc.assert(fc.asyncProperty(options, steps(1, 60), follows), {
       numRuns: 200,
       includeErrorInReport: true,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 
-import { WSA, failure } from '../../src/spi/index.ts'
+import { FD_ACCEPT, WSA, failure } from '../../src/spi/index.ts'
 import type { Accepted, ConnectionRequest, SanSocket, Verdict } from '../../src/spi/index.ts'
 import { LoopbackNetwork } from '../../src/providers/loopback/index.ts'
 import * as layout from '../../src/switch/session/layout.ts'
@@ -67,6 +67,35 @@ describe('accept', () => {
       mask: 0x08,
       connectStatus: 0,
     })
+  })
+
+  test('RACE-3 what happened is told once, and what happens next is told again', async () => {
+    const peer = new RawPeer(new LoopbackNetwork())
+    const listener = peer.bound(SERVER)
+    let signals = 0
+    const event = {
+      isSet: false,
+      set: () => {
+        event.isSet = true
+        signals += 1
+      },
+      reset: () => {
+        event.isSet = false
+      },
+    }
+    listener.listen(8)
+    listener.eventSelect(event, FD_ACCEPT)
+    for (const expected of [1, 2]) {
+      peer.connect(SERVER, HELLO, { ...CLIENT, port: expected })
+      assert.deepEqual([event.isSet, signals], [true, expected])
+      const masks = [1, 2].map(() => {
+        const events = listener.enumNetworkEvents(event)
+        return events.ok ? events.value.mask : undefined
+      })
+      assert.deepEqual(masks, [FD_ACCEPT, 0])
+      assert.equal(event.isSet, false)
+    }
+    await settle()
   })
 
   test('WSD-ACCEPT-8 RACE-6 the condition function answers inside accept, before the peer knows anything', async () => {

@@ -170,7 +170,7 @@ describe('closing', () => {
     assert.equal(one.session.socket.signal(), WSA.WSAENOTSOCK)
   })
 
-  test('WSD-CLOSE-13 WSD-CLOSE-11 rings still registered are not given back one by one: the close takes all', async () => {
+  test('WSD-CLOSE-13 WSD-CLOSE-11 WSD-MEM-8 rings still registered are not given back one by one: the close takes all', async () => {
     const { journal, one } = await sessionPair()
     one.session.write([Buffer.alloc(5000)])
     assert.equal(journal.count('san.registerMemory'), 1)

@@ -272,7 +272,7 @@ describe('a connect that nobody answers', () => {
     assert.equal(host.journal.count('san.enumNetworkEvents'), 0)
   })
 
-  test('WSD-CONN-20 WSD-CLOSE-12 RACE-29 is given up by closing the companion, and a late success is not heard of', async () => {
+  test('WSD-CONN-20 WSD-BLOCK-2 WSD-CLOSE-12 RACE-29 is given up by closing the companion, and a late success is not heard of', async () => {
     const { host, fakes } = faked((socket) => {
       socket.calleeBytes = Uint8Array.from(HELLO)
     })

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 
 import { WSA, failure, success } from '../../src/spi/index.ts'
-import type { SanSocket, SocketAddress, SwitchHandle, Upcalls } from '../../src/spi/index.ts'
-import { loopback } from '../../src/providers/loopback/index.ts'
+import type { SanSocket, ServedSubnet, SocketAddress, SwitchHandle, Upcalls } from '../../src/spi/index.ts'
+import { LoopbackNetwork, loopback } from '../../src/providers/loopback/index.ts'
 import { UpcallTable } from '../../src/switch/upcall-table.ts'
 import { settle } from './fake-clock.ts'
-import { CLIENT, ELSEWHERE, Host, SERVER, SUBNET, WILDCARD, failing } from './host.ts'
+import { CLIENT, ELSEWHERE, Host, SERVER, SUBNET, WILDCARD, failing, sanOver } from './host.ts'
 
 /** How TCP/IP gets a connection that the companion could not carry. */
 const FALLBACK = ['tcp.reserve', 'san.socket', 'san^createSocketHandle']
@@ -128,14 +128,28 @@ describe('the application socket', () => {
     assert.deepEqual(host.switch.stats.reasons, { 'no-route': 1, tls: 1 })
   })
 
-  test('WSD-ROUTE-2, WSD-ROUTE-3 a SAN provider is asked for streams of an IP family, and can be asked for nothing else', () => {
+  test('WSD-ARCH-4 WSD-ARCH-7 is decided for by itself: one goes over one SAN, one over another, one over TCP/IP', async () => {
+    const [one, other] = [new LoopbackNetwork(), new LoopbackNetwork()]
+    const far: ServedSubnet = { ...SUBNET, address: '10.2.0.0' }
+    const host = new Host({ providers: [sanOver(one), sanOver(other, { subnets: [SUBNET, far] })] })
+    const there = { ...SERVER, address: '10.2.0.1' }
+    for (const address of [SERVER, there]) host.listen(address)
+    const attempts = [SERVER, there, ELSEWHERE].map((address) => host.connect(address))
+    await settle()
+    assert.deepEqual(
+      attempts.map(({ outcome }) => (outcome.kind === 'san' ? outcome.provider : outcome.kind)),
+      ['san', 'san2', 'tcpip'],
+    )
+  })
+
+  test('WSD-ROUTE-2 WSD-ROUTE-3 WSD-COMP-5 a SAN provider is asked for streams of an IP family, and can be asked for nothing else', () => {
     const host = new Host()
     host.listen(SERVER)
     host.connect(SERVER)
     for (const { args } of host.journal.all('san.socket')) assert.deepEqual(args, [{ family: 'IPv4' }])
   })
 
-  test('WSD-ROUTE-4, WSD-ROUTE-5 the destination chooses, by subnet, the first provider that serves it', () => {
+  test('WSD-ROUTE-4 WSD-ROUTE-5 the destination chooses, by subnet, the first provider that serves it', () => {
     const both = [loopback({ subnets: [SUBNET] }), loopback({ subnets: [{ ...SUBNET, prefixLength: 24 }] })]
     const host = new Host({ providers: both })
     host.connect(SERVER)
@@ -285,7 +299,7 @@ describe('the companion', () => {
     assert.equal(host.journal.count('san.connect'), 1)
   })
 
-  test('WSD-COMP-12 has the options of the TCP/IP socket as far as the provider supports them', async () => {
+  test('WSD-COMP-12 WSD-ACCEPT-17 has the options of the TCP/IP socket as far as the provider supports them', async () => {
     const host = new Host()
     const listening = host.listen(SERVER, { recorded: [['SO_DEBUG', 7]] })
     const { end } = await connected(host, [['SO_DEBUG', 5]])

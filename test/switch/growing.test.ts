@@ -82,7 +82,7 @@ describe('a ring', () => {
     assert.equal(stream.read(pair), 5000)
   })
 
-  test('waits with the next move until the reader has come after it, and gives the old ring back then', async () => {
+  test('RACE-20 WSD-MEM-4 waits with the next move until the reader has come after it, and gives the old ring back then', async () => {
     const pair = await sessionPair()
     const stream = new Stream()
     stream.write(pair, KIB)

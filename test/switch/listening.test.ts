@@ -41,7 +41,7 @@ describe('listen', () => {
     }
   })
 
-  test('WSD-LISTEN-3 at the wildcard each provider gets a listener of its own, at the same port', () => {
+  test('WSD-LISTEN-3 WSD-ARCH-3 at the wildcard each provider gets a listener of its own, at the same port', () => {
     const host = new Host({
       providers: [
         loopback({ subnets: [SUBNET] }),
@@ -240,7 +240,7 @@ describe('listen', () => {
 })
 
 describe('a provider that comes later', () => {
-  test('WSD-INST-9 WSD-LISTEN-18 RACE-35 joins the wildcard listeners, and disturbs nobody', async () => {
+  test('WSD-INST-8 WSD-INST-9 WSD-LISTEN-18 RACE-35 joins the wildcard listeners, and disturbs nobody', async () => {
     const network = new LoopbackNetwork()
     const host = new Host({ network, providers: [loopback({ subnets: [SUBNET] })] })
     const wildcard = host.listen(WILDCARD)

@@ -7,6 +7,7 @@ import { LoopbackNetwork } from '../../src/providers/loopback/index.ts'
 import { decodeHello, encodeHello } from '../../src/switch/session/hello.ts'
 import * as layout from '../../src/switch/session/layout.ts'
 import { settle } from './fake-clock.ts'
+import { watched } from './session-pair.ts'
 import { CLIENT, HELLO, Host, LIMITS, NEGOTIATION_TIMEOUT_MS, RawPeer, SERVER } from './host.ts'
 
 /** A hello like ours that says something else in its fields. */
@@ -103,6 +104,20 @@ describe('the acceptor', () => {
     const posted = host.journal.entries.findIndex(({ name, socket }) => name === 'receive' && socket === 3)
     const opened = host.journal.entries.findIndex(({ name, socket }) => name === 'signal' && socket === 2)
     assert.ok(posted >= 0 && posted < opened)
+  })
+
+  test('WSD-NEG-5 WSD-NEG-7 RACE-14 may be slow to post its receive: what the initiator said waits for it', async () => {
+    const host = new Host()
+    const raw = new RawPeer(host.network).listen(SERVER, () => ({ decision: 'CF_ACCEPT', calleeData: HELLO }))
+    const attempt = host.connect(SERVER)
+    await settle()
+    assert.equal(attempt.outcome.kind, 'san')
+    const { socket } = raw.accepted[0]!
+    const { overlapped, ends } = watched()
+    assert.equal(socket.receive(overlapped), WSA.WSA_IO_PENDING)
+    await settle()
+    assert.deepEqual(ends, [[0, 0]])
+    assert.equal(word(socket, layout.FLAGS), layout.FLAG_OPEN)
   })
 
   test('WSD-NEG-9 answers with a hello of its own', async () => {

@@ -45,7 +45,7 @@ describe('bytes', () => {
     assert.deepEqual(other.hear(), { text: 'mine', then: 'more' })
   })
 
-  test('WSD-SMALL-1 WSD-SMALL-2 are copied into the registered region, published, and signalled once per write', async () => {
+  test('WSD-SMALL-1 WSD-SMALL-2 RACE-18 are copied into the registered region, published, and signalled once per write', async () => {
     const { journal, one } = await sessionPair()
     journal.clear()
     one.session.write([Buffer.from('one '), Buffer.from('write')])

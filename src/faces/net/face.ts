@@ -220,7 +220,10 @@ export class NetFace {
             tcp.release()
             return
           }
-          this.#establish(handle, outcome, tcp, address, destination)
+          // In the context of the connect, as the handle itself was made.
+          resource.runInAsyncScope(() => {
+            this.#establish(handle, outcome, tcp, address, destination)
+          })
         } else if (outcome.kind === 'tcpip' && status === 0) {
           return
         }
