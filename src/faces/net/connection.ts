@@ -220,12 +220,15 @@ export class Connection {
     return true
   }
 
-  /** Copies what is left of a pending write out of `borrowed`, which is about to be used again. */
+  /**
+   * Copies what is left of a pending write out of `borrowed`, which is about to be used again. (A Buffer's own `slice` would
+   * not copy.)
+   */
   keepPending(borrowed: Uint8Array): void {
     const pending = this.#pending
     const chunk = pending?.chunks[pending.index]
     if (pending === undefined || chunk?.buffer !== borrowed.buffer) return
-    pending.chunks[pending.index] = chunk.slice(pending.offset)
+    pending.chunks[pending.index] = Uint8Array.prototype.slice.call(chunk, pending.offset)
     pending.offset = 0
   }
 
