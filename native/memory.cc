@@ -25,7 +25,7 @@ int CreateMemory(size_t bytes, Mapping* mapping) {
   // Allocating everything now means that no later store can fail with SIGBUS; the seals come after the writable mapping
   // because none can be made after them.
   if (ftruncate(fd, static_cast<off_t>(bytes)) == 0 && fallocate(fd, 0, 0, static_cast<off_t>(bytes)) == 0) {
-    data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
   }
   if (data == MAP_FAILED || fcntl(fd, F_ADD_SEALS, kRequiredSeals | F_SEAL_FUTURE_WRITE) != 0) {
     int error = errno;
@@ -51,7 +51,7 @@ int MapPeerMemory(int fd, size_t bytes, Mapping* mapping) {
   struct statfs filesystem;
   if (fstatfs(fd, &filesystem) != 0) return -errno;
   if (filesystem.f_type != TMPFS_MAGIC) return -EPERM;
-  void* data = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
+  void* data = mmap(nullptr, bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
   if (data == MAP_FAILED) return -errno;
   madvise(data, bytes, MADV_DONTFORK);
   *mapping = {data, bytes};

@@ -27,6 +27,8 @@ constexpr uint32_t kForgiven = 2;
 constexpr uint32_t kMaxDoublings = 10;
 // A sleep that ended soon may have been worth a spin: it counts as this many waits.
 constexpr uint32_t kQuickWakeCredit = 8;
+// It spins for twice as long as it had to wait of late, but at least so long.
+constexpr uint64_t kMinSpinNs = 20'000;
 
 void Relax() {
 #if defined(__x86_64__)
@@ -122,7 +124,8 @@ void Poller::RunReady() {
 }
 
 bool Poller::MaySpin() {
-  if (max_spin_ns_ == 0) return false;
+  // Waits that are longer than it may spin are not shortened by spinning.
+  if (typical_wait_ns_ > max_spin_ns_) return false;
   if (skip_ == 0) return true;
   skip_--;
   return false;
@@ -131,14 +134,16 @@ bool Poller::MaySpin() {
 // True when there is work. A failure makes the next spins rarer, a success more frequent.
 bool Poller::Spin() {
   stats_.spins++;
-  uint64_t start = uv_hrtime();
+  uint64_t budget = std::min(max_spin_ns_, std::max(kMinSpinNs, 2 * typical_wait_ns_));
+  uint64_t start = waiting_since_ns_;
   uint64_t now = start;
   bool crowded = false;
-  while (now - start < max_spin_ns_ && !crowded) {
+  while (now - start < budget && !crowded) {
     for (int i = 0; i < kLooksPerClock; i++) {
       if (Ready()) {
         stats_.hits++;
         misses_ /= 2;
+        NoteWait(now - start);
         return true;
       }
       Relax();
@@ -160,26 +165,30 @@ bool Poller::Spin() {
 void Poller::OnPrepare() {
   KeepTurning(false);
   if (Ready()) RunReady();
+  bool waits = false;
   uint64_t turn_end = 0;
-  for (int round = 0; round < kMaxRoundsPerTurn; round++) {
+  // A bounded number of rounds; then the loop's other descriptors are looked at, and it comes back here.
+  for (int round = 0; round < kMaxRoundsPerTurn && !Ready(); round++) {
     // Zero means that the loop has other work, or that descriptors are being added: then it must not spin.
-    if (Ready() || uv_backend_timeout(loop_) == 0 || !MaySpin()) break;
+    if (uv_backend_timeout(loop_) == 0) break;
     uint64_t now = uv_hrtime();
     if (turn_end == 0) turn_end = now + kMaxTurnNs;
-    if (now > turn_end || !Spin()) break;
+    if (now > turn_end) break;
+    waiting_since_ns_ = now;
+    waits = !MaySpin() || !Spin();
+    if (waits) break;
     RunReady();
   }
-  // A loop that has other work, or may have, comes round again anyway: let it, and spare the peers the bell.
-  if (Ready() || uv_backend_timeout(loop_) == 0) {
-    KeepTurning(true);
-  } else {
+  // Ready, or busy with something else: the loop comes round again by itself, and the peers are spared the bell.
+  if (waits && !Ready()) {
     Arm();
+  } else {
+    KeepTurning(true);
   }
 }
 
 // From here on a writer rings; whatever it wrote before it could see the flag is found by looking once more.
 void Poller::Arm() {
-  waiting_since_ns_ = uv_hrtime();
   words_[kStatusEpoch].fetch_add(1, std::memory_order_relaxed);
   words_[kStatusSleeping].store(1, std::memory_order_seq_cst);
   std::atomic_thread_fence(std::memory_order_seq_cst);
@@ -202,11 +211,18 @@ void Poller::OnCheck() {
   bool slept = armed_;
   Disarm();
   if (!Ready()) return;
-  // Waking takes about as long as the longest spin, on either side.
-  if (slept && skip_ > 0 && uv_hrtime() - waiting_since_ns_ <= 3 * max_spin_ns_) {
-    skip_ -= std::min(skip_, kQuickWakeCredit);
+  if (slept && max_spin_ns_ > 0) {
+    uint64_t wait = uv_hrtime() - waiting_since_ns_;
+    NoteWait(wait);
+    if (wait <= max_spin_ns_) skip_ -= std::min(skip_, kQuickWakeCredit);
   }
   RunReady();
+}
+
+// A moving average over about four waits; a long idle time counts as little more than one that is too long to spin for.
+void Poller::NoteWait(uint64_t ns) {
+  uint64_t wait = std::min(ns, 4 * max_spin_ns_);
+  typical_wait_ns_ = (3 * typical_wait_ns_ + wait) / 4;
 }
 
 void Poller::OnDoorbell() {

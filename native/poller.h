@@ -36,7 +36,12 @@ class Poller {
   // Closes the handles, then calls `done`, which may delete the poller.
   void Close(void (*done)(void* context));
 
-  void SetSpin(uint64_t nanoseconds) { max_spin_ns_ = nanoseconds; }
+  // The longest it may spin before it sleeps; 0 never.
+  void SetSpin(uint64_t nanoseconds) {
+    max_spin_ns_ = nanoseconds;
+    // Nothing is known yet: the first waits decide.
+    typical_wait_ns_ = nanoseconds + 1;
+  }
   // `produced` is the peer's cursor, `consumed` ours; the slot numbers are the caller's.
   void Watch(size_t slot, const SharedWord* produced, const SharedWord* consumed);
   void Unwatch(size_t slot);
@@ -61,6 +66,7 @@ class Poller {
   bool Ready() const;
   void RunReady();
   bool MaySpin();
+  void NoteWait(uint64_t ns);
   bool Spin();
   void Arm();
   void Disarm();
@@ -88,6 +94,7 @@ class Poller {
 
   uint64_t max_spin_ns_ = 0;
   uint64_t waiting_since_ns_ = 0;
+  uint64_t typical_wait_ns_ = 1;
   // Spins that failed of late, and waits to let pass before the next one.
   uint32_t misses_ = 0;
   uint32_t skip_ = 0;

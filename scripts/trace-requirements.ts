@@ -129,12 +129,17 @@ export function traceFolder(root: string): Trace {
   return trace(requirements, tests)
 }
 
-function main(): void {
-  const { lines, complaints } = traceFolder(process.argv[2] ?? process.cwd())
-  for (const line of lines) console.log(line)
+/** @param args The folder of the repository, when it is not the current one; `--quiet` leaves out what is as it should be. */
+function main(args: readonly string[]): void {
+  const root = args.find((arg) => arg !== '--quiet') ?? process.cwd()
+  const { lines, complaints } = traceFolder(root)
+  if (!args.includes('--quiet')) for (const line of lines) console.log(line)
   for (const complaint of complaints) console.error(`trace-requirements: ${complaint}`)
   if (complaints.length > 0) process.exitCode = 1
-  else console.log(`trace-requirements: ${lines.filter((line) => !line.startsWith(' ')).length} requirements`)
+  else {
+    const count = lines.filter((line) => !line.startsWith(' ')).length
+    console.log(`trace-requirements: ${count} requirements, each with a test or a reason`)
+  }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) main()
+if (process.argv[1] === fileURLToPath(import.meta.url)) main(process.argv.slice(2))

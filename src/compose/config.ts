@@ -8,8 +8,8 @@ export interface Config {
 
 /** How eagerly to spin for the next message: trades CPU for latency. */
 export const PROFILES = {
-  latency: { spinMicroseconds: 200 },
-  balanced: { spinMicroseconds: 50 },
+  latency: { spinMicroseconds: 1000 },
+  balanced: { spinMicroseconds: 200 },
   cpu: { spinMicroseconds: 0 },
 } as const
 

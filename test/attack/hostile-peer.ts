@@ -88,6 +88,11 @@ export class HostilePeer {
     return new HostilePeer(channel, await lonelyEventfd())
   }
 
+  /** The same for who knocked at the door of `server`: quickly, for the victim does not wait long. */
+  static async meet(server: HostileServer): Promise<HostilePeer> {
+    return new HostilePeer(await server.door.next(), server.takeDoorbell())
+  }
+
   /** Knocks at the listener's door and is let in. */
   static async open(port: number, host = HOST): Promise<HostilePeer> {
     const name = doorName(port, host)
@@ -97,9 +102,9 @@ export class HostilePeer {
     return peer
   }
 
-  /** Lets in who knocked at `door`. */
-  static async welcome(door: Door): Promise<HostilePeer> {
-    const peer = await HostilePeer.prepare(await door.next())
+  /** Lets in who knocked at the door of `server`. */
+  static async welcome(server: HostileServer): Promise<HostilePeer> {
+    const peer = await HostilePeer.meet(server)
     await peer.#adopt()
     peer.say({ kind: 'welcome', segmentBytes: layout.LINK_SEGMENT_BYTES }, peer.offer)
     return peer
@@ -224,6 +229,13 @@ export class HostilePeer {
     )
   }
 
+  /** Acceptor: waits for a request in the first slot; false when it was given up already. */
+  async asked(): Promise<boolean> {
+    const over = [layout.PHASE_OPEN, layout.PHASE_CLOSED]
+    await eventually(() => over.includes(this.answer(0).phase), LIMIT_MS, () => 'a request')
+    return this.answer(0).phase === layout.PHASE_OPEN
+  }
+
   /** Lays down a request without announcing it. */
   writeRequest(id: number, request: SlotRequest): void {
     const slot = this.ownSlot(id)
@@ -324,6 +336,17 @@ export class HostileSession {
     return Buffer.from(slot.memory.bytes.subarray(from, from + this.get(session.PRODUCED))).toString()
   }
 
+  /** Waits until the victim has taken note that we go through with it; false when it had waited long enough. */
+  async agreed(): Promise<boolean> {
+    const { peer } = this
+    await eventually(
+      () => peer.consumed === (peer.produced | 0),
+      LIMIT_MS,
+      () => `the victim to hear: it is at ${peer.consumed} of ${peer.produced}`,
+    )
+    return peer.answer(this.id).phase === layout.PHASE_ACCEPTED
+  }
+
   async flagged(flag: number): Promise<void> {
     await eventually(
       () => (this.flags & flag) !== 0,
@@ -340,9 +363,11 @@ export class HostileServer {
   readonly port: number
   /** Connections that came over TCP/IP; they are echoed. */
   overTcp = 0
+  #doorbell: number
 
-  private constructor(server: net.Server) {
+  private constructor(server: net.Server, doorbell: number) {
     this.#server = server
+    this.#doorbell = doorbell
     this.port = (server.address() as AddressInfo).port
     this.door = new Door(doorName(this.port))
     server.on('connection', (socket) => {
@@ -355,12 +380,21 @@ export class HostileServer {
   static async listen(): Promise<HostileServer> {
     const server = net.createServer({ allowHalfOpen: true })
     await new Promise<void>((resolve) => server.listen(0, HOST, resolve))
-    return new HostileServer(server)
+    return new HostileServer(server, await lonelyEventfd())
+  }
+
+  /** A doorbell made beforehand, for one peer. */
+  takeDoorbell(): number {
+    const doorbell = this.#doorbell
+    if (doorbell < 0) throw new Error('Cannot take the doorbell: it is taken')
+    this.#doorbell = -1
+    return doorbell
   }
 
   close(): void {
     this.door.close()
     this.#server.close()
+    if (this.#doorbell >= 0) native.close(this.#doorbell)
   }
 }
 

@@ -6,8 +6,7 @@ import { encodeMessage } from '../../src/providers/shm/messages.ts'
 import { WSA } from '../../src/spi/index.ts'
 import { encodeHello } from '../../src/switch/session/hello.ts'
 import * as session from '../../src/switch/session/layout.ts'
-import { eventually } from '../support/waiting.ts'
-import { LIMIT_MS, closeAll } from './channel.ts'
+import { closeAll } from './channel.ts'
 import { HELLO, HostilePeer, HostileServer, HostileSession, Memory } from './hostile-peer.ts'
 import { Scene } from './victims.ts'
 
@@ -21,8 +20,21 @@ after(async () => {
   await scene.end()
 })
 
-/** Lets the victim connect to a server whose rendezvous does `serve`; gives back which way the connection went. */
-async function connectTo(serve: (server: HostileServer) => Promise<() => void>): Promise<{ way: string; overTcp: number }> {
+type Serve = (server: HostileServer) => Promise<() => void>
+
+/**
+ * Lets the victim connect to a server whose rendezvous does `serve`, and expects the connection to go that `way`. On a busy
+ * machine the answer may come too late for the victim; then everything is done again.
+ */
+async function expectWay(serve: Serve, expected: { readonly way: string; readonly overTcp: number }): Promise<void> {
+  let found = await connectTo(serve)
+  for (let tries = 1; tries < 10 && found.way === 'handshake-timeout' && expected.way !== found.way; tries += 1) {
+    found = await connectTo(serve)
+  }
+  assert.deepEqual(found, expected)
+}
+
+async function connectTo(serve: Serve): Promise<{ way: string; overTcp: number }> {
   let result = { way: '', overTcp: 0 }
   await scene.survives(async () => {
     const server = await HostileServer.listen()
@@ -45,9 +57,9 @@ function answering(
   bytes: Uint8Array | undefined,
   fds: (peer: HostilePeer) => readonly number[] = () => [],
   ends = false,
-): (server: HostileServer) => Promise<() => void> {
-  return async ({ door }) => {
-    const peer = await HostilePeer.prepare(await door.next())
+): Serve {
+  return async (server) => {
+    const peer = await HostilePeer.meet(server)
     const got = await peer.channel.next()
     if (got !== 'end') closeAll(got.fds)
     if (bytes !== undefined) peer.channel.send(bytes, fds(peer))
@@ -90,7 +102,7 @@ const WELCOMES: readonly [
 
 for (const [what, bytes, fds, reason] of WELCOMES) {
   test(`an acceptor that answers with ${what}: TCP/IP, ${reason}`, { timeout: TIMEOUT_MS }, async () => {
-    assert.deepEqual(await connectTo(answering(bytes, fds)), { way: reason, overTcp: 1 })
+    await expectWay(answering(bytes, fds), { way: reason, overTcp: 1 })
   })
 }
 
@@ -112,24 +124,23 @@ const REJECTIONS: readonly [code: number, reason: string][] = [
 for (const [code, reason] of REJECTIONS) {
   test(`REJECT with code ${code}: TCP/IP, ${reason}`, { timeout: TIMEOUT_MS }, async () => {
     const reject = encodeMessage({ kind: 'reject', code })
-    assert.deepEqual(await connectTo(answering(reject, () => [], true)), { way: reason, overTcp: 1 })
+    await expectWay(answering(reject, () => [], true), { way: reason, overTcp: 1 })
   })
 }
 
 test('a rendezvous that ends without a word: TCP/IP, peer-not-switched', { timeout: TIMEOUT_MS }, async () => {
-  assert.deepEqual(await connectTo(answering(undefined, () => [], true)), { way: 'peer-not-switched', overTcp: 1 })
+  await expectWay(answering(undefined, () => [], true), { way: 'peer-not-switched', overTcp: 1 })
 })
 
 test('a rendezvous that never takes the channel: TCP/IP, handshake-timeout', { timeout: TIMEOUT_MS }, async () => {
-  assert.deepEqual(await connectTo(() => Promise.resolve(() => undefined)), { way: 'handshake-timeout', overTcp: 1 })
+  await expectWay(() => Promise.resolve(() => undefined), { way: 'handshake-timeout', overTcp: 1 })
 })
 
 /** An acceptor that shakes hands honestly and answers the first request with `answer`. */
-function deciding(answer: (peer: HostilePeer) => Promise<void> | void): (server: HostileServer) => Promise<() => void> {
-  return async ({ door }) => {
-    const peer = await HostilePeer.welcome(door)
-    await eventually(() => peer.answer(0).phase === layout.PHASE_OPEN, LIMIT_MS, () => 'a request')
-    await answer(peer)
+function deciding(answer: (peer: HostilePeer) => void): Serve {
+  return async (server) => {
+    const peer = await HostilePeer.welcome(server)
+    if (await peer.asked()) answer(peer)
     return () => {
       peer.close()
     }
@@ -172,7 +183,7 @@ function newer(): Uint8Array {
 
 for (const [what, answer, reason] of ANSWERS) {
   test(`an acceptor that answers a request with ${what}: TCP/IP, ${reason}`, { timeout: TIMEOUT_MS }, async () => {
-    assert.deepEqual(await connectTo(deciding(answer)), { way: reason, overTcp: 1 })
+    await expectWay(deciding(answer), { way: reason, overTcp: 1 })
   })
 }
 
@@ -180,21 +191,31 @@ test('a refusal by who owns the TCP listener is final', { timeout: TIMEOUT_MS },
   const refuse = deciding((peer) => {
     say(peer, layout.PHASE_REFUSED, WSA.WSAECONNREFUSED)
   })
-  assert.deepEqual(await connectTo(refuse), { way: 'ECONNREFUSED', overTcp: 0 })
+  await expectWay(refuse, { way: 'ECONNREFUSED', overTcp: 0 })
 })
+
+/** A connection of the victim to a hostile acceptor. */
+async function accepted(): Promise<{ server: HostileServer; peer: HostilePeer; key: string }> {
+  for (let tries = 1; ; tries += 1) {
+    const server = await HostileServer.listen()
+    const connecting = scene.victim.connect(server.port)
+    const peer = await HostilePeer.welcome(server)
+    if (await peer.asked()) say(peer, layout.PHASE_ACCEPTED)
+    const { key, way } = await connecting
+    if (way === 'san') return { server, peer, key }
+    assert.ok(way === 'handshake-timeout' && tries < 10, way)
+    await scene.victim.ask('close', { key })
+    peer.close()
+    server.close()
+  }
+}
 
 test('an acceptor that accepts and dies: the connection ends, and the next goes over TCP/IP', { timeout: TIMEOUT_MS }, async () => {
   await scene.survives(async () => {
-    const server = await HostileServer.listen()
-    const connecting = scene.victim.connect(server.port)
-    const peer = await HostilePeer.welcome(server.door)
-    await eventually(() => peer.answer(0).phase === layout.PHASE_OPEN, LIMIT_MS, () => 'a request')
-    say(peer, layout.PHASE_ACCEPTED)
-    const { key, way } = await connecting
-    assert.equal(way, 'san')
+    const { server, peer, key } = await accepted()
     peer.close()
-    await scene.victim.ending(key)
     server.door.close()
+    await scene.victim.ending(key)
     const next = await scene.victim.connect(server.port)
     assert.equal(next.way, 'peer-not-switched')
     await scene.victim.echo(next.key)
@@ -205,12 +226,7 @@ test('an acceptor that accepts and dies: the connection ends, and the next goes 
 
 test('an acceptor that sends its segments out of order loses its connections', { timeout: TIMEOUT_MS }, async () => {
   await scene.survives(async () => {
-    const server = await HostileServer.listen()
-    const connecting = scene.victim.connect(server.port)
-    const peer = await HostilePeer.welcome(server.door)
-    await eventually(() => peer.answer(0).phase === layout.PHASE_OPEN, LIMIT_MS, () => 'a request')
-    say(peer, layout.PHASE_ACCEPTED)
-    const { key } = await connecting
+    const { server, peer, key } = await accepted()
     const memory = Memory.create(1 << 20)
     peer.say({ kind: 'segment', index: 4, use: 'rings', bytes: 1 << 20 }, [memory.fd])
     await scene.victim.ending(key)
@@ -222,20 +238,14 @@ test('an acceptor that sends its segments out of order loses its connections', {
 
 test('an acceptor that never reads: what the client writes waits in bounded memory', { timeout: TIMEOUT_MS }, async () => {
   await scene.survives(async () => {
-    const server = await HostileServer.listen()
-    const connecting = scene.victim.connect(server.port)
-    const peer = await HostilePeer.welcome(server.door)
-    await eventually(() => peer.answer(0).phase === layout.PHASE_OPEN, LIMIT_MS, () => 'a request')
-    say(peer, layout.PHASE_ACCEPTED)
-    const { key } = await connecting
     const before = (await scene.victim.state()).shm.bytes
+    const { server, peer, key } = await accepted()
     assert.equal((await scene.victim.ask('write', { key, bytes: 64 << 20 }))['taken'], false)
     const { shm } = await scene.victim.state()
     assert.ok(shm.bytes - before <= 2 << 20, `it allocated ${shm.bytes - before} bytes of shared memory`)
-    assert.ok(new HostileSession(peer, 0).get(session.FLAGS) & session.FLAG_BLOCKED)
+    assert.ok(new HostileSession(peer, 0).flags & session.FLAG_BLOCKED)
     await scene.victim.ask('close', { key })
     peer.close()
     server.close()
   })
 })
-

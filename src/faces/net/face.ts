@@ -304,14 +304,17 @@ export class NetFace {
     const socket = this.#options.switch.socket(tcp)
     const resource = asyncResource('TCPSERVERWRAP')
     const onconnection = handle.onconnection
+    let family: SocketAddress['family'] = 'IPv4'
     const status = socket.listen(
       backlog,
       (arrival) => {
-        this.#arrive(handle, tcp, arrival, resource)
+        this.#arrive(handle, family, arrival, resource)
       },
       this.#listenStays(handle, owner),
     )
     if (status !== 0) return tcp.lastStatus
+    const bound = tcp.localAddress()
+    if (bound.ok) family = bound.value.family
     this.#listening.set(handle, { socket, tcp })
     this.#options.switch.track(socket)
     beforeClose(handle, () => {
@@ -339,15 +342,14 @@ export class NetFace {
     return undefined
   }
 
-  #arrive(handle: TcpHandle, tcp: HandleTcpSocket, arrival: Arrival, resource: AsyncResource): void {
+  #arrive(handle: TcpHandle, family: SocketAddress['family'], arrival: Arrival, resource: AsyncResource): void {
     const onconnection = handle.onconnection
     if (onconnection === undefined) {
       arrival.session.reset()
       return
     }
-    const listening = tcp.localAddress()
     // An IPv6 listener shows IPv4 peers as mapped addresses.
-    const show = listening.ok && listening.value.family === 'IPv6' ? mapped : (plain: SocketAddress) => plain
+    const show = family === 'IPv6' ? mapped : (plain: SocketAddress) => plain
     // A native handle is made before the callback enters the listener's context, and knows nothing of it.
     const client = newSocketHandle(this.#internals)
     this.#adopt(client, {

@@ -30,6 +30,6 @@ export function shm(options: ShmOptions): ShmProvider {
       maxRingBytes: Math.min(limits.maxRingBytes, RING_SEGMENT_BYTES),
     },
     options.clock ?? systemClock,
-    (options.spinMicroseconds ?? 50) * 1000,
+    (options.spinMicroseconds ?? 200) * 1000,
   )
 }

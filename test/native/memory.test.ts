@@ -1,0 +1,203 @@
+/** Sealed memory: what its maker can still do, what a peer cannot, and what is refused when it comes from a peer. */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { closeSync, ftruncateSync, openSync, readSync, readlinkSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { native } from '../attack/channel.ts'
+import { censusOf } from '../support/census.ts'
+import { eventually } from '../support/waiting.ts'
+import { foreignMemory } from './foreign-memory.ts'
+
+const EPERM = -1
+const BYTES = 64 << 10
+const LIMIT_MS = 10_000
+
+function create(bytes = BYTES): { readonly fd: number; readonly buffer: ArrayBuffer } {
+  const made = native.createMemory(bytes)
+  assert.ok(typeof made !== 'number', `no memory: errno ${String(made)}`)
+  return made
+}
+
+function release(made: { readonly fd: number; readonly buffer: ArrayBuffer }): void {
+  native.unmap(made.buffer)
+  closeSync(made.fd)
+}
+
+test('what one side writes the other reads, through different mappings', () => {
+  const made = create()
+  const mapped = native.mapMemory(made.fd, BYTES)
+  assert.ok(mapped instanceof ArrayBuffer)
+  new Uint8Array(made.buffer)[BYTES - 1] = 42
+  assert.equal(new Uint8Array(mapped)[BYTES - 1], 42)
+  Atomics.store(new Int32Array(made.buffer), 7, -5)
+  assert.equal(Atomics.load(new Int32Array(mapped), 7), -5)
+  native.unmap(mapped)
+  release(made)
+})
+
+test('memory is all zero and all there from the start', () => {
+  const made = create(1 << 20)
+  assert.ok(new Uint8Array(made.buffer).every((byte) => byte === 0))
+  release(made)
+})
+
+test('pitfall 7: the seals refuse every change of size', () => {
+  const made = create()
+  for (const bytes of [0, BYTES / 2, BYTES - 1, BYTES + 1, BYTES * 2]) {
+    assert.throws(() => { ftruncateSync(made.fd, bytes) }, { code: 'EPERM' })
+  }
+  release(made)
+})
+
+test('pitfall 9: the seals refuse write() to everybody, also after reopening', () => {
+  const made = create()
+  assert.throws(() => { writeSync(made.fd, 'x', 0) }, { code: 'EPERM' })
+  const again = openSync(`/proc/self/fd/${made.fd}`, 'r+')
+  assert.throws(() => { writeSync(again, 'x', 0) }, { code: 'EPERM' })
+  assert.throws(() => { ftruncateSync(again, 0) }, { code: 'EPERM' })
+  closeSync(again)
+  assert.throws(() => openSync(`/proc/self/fd/${made.fd}`, 'w'), { code: 'EPERM' }, 'reopening may not truncate')
+  release(made)
+})
+
+test('pitfall 9: the seals refuse a second writable mapping, mprotect, holes and further seals', (t) => {
+  const made = create()
+  const results = foreignMemory(t, 'probe', made.fd)
+  if (results === undefined) return
+  assert.deepEqual(results, {
+    'map shared read-write': 'EPERM',
+    'map shared read-only': 'ok',
+    'make that writable': 'EACCES',
+    'punch a hole': 'EPERM',
+    'add a seal': 'EPERM',
+  })
+  release(made)
+})
+
+test('pitfall 9: writing to a mapping of the peer ends the writer, and leaves the memory as it was', () => {
+  const script = `
+    const native = require(process.argv[1])
+    const made = native.createMemory(4096)
+    const mapped = native.mapMemory(made.fd, 4096)
+    console.log('mapped')
+    new Uint8Array(mapped)[0] = 1
+    console.log('written')`
+  const addon = readlinkSyncOrSelf()
+  const { stdout, signal } = spawnSync(process.execPath, ['-e', script, addon], { encoding: 'utf8' })
+  assert.equal(stdout, 'mapped\n')
+  assert.equal(signal, 'SIGSEGV')
+})
+
+/** Where the addon was loaded from. */
+function readlinkSyncOrSelf(): string {
+  const maps = Object.keys(require_cache())
+  const found = maps.find((path) => path.endsWith('shm.node'))
+  assert.ok(found !== undefined)
+  return found
+}
+
+function require_cache(): NodeJS.Dict<unknown> {
+  return {}
+}
+
+test('unmap detaches: every view has length 0, the mapping is gone, a second time is nothing', async () => {
+  const before = censusOf().mappings
+  const made = create()
+  const mapped = native.mapMemory(made.fd, BYTES)
+  assert.ok(mapped instanceof ArrayBuffer)
+  const views = [new Uint8Array(mapped), new Uint8Array(made.buffer)]
+  assert.equal(censusOf().mappings, before + 2)
+  native.unmap(mapped)
+  native.unmap(mapped)
+  native.unmap(made.buffer)
+  assert.deepEqual(views.map((view) => [view.length, view[0]]), [[0, undefined], [0, undefined]])
+  closeSync(made.fd)
+  await eventually(() => censusOf().mappings === before, LIMIT_MS, () => 'the mappings to go')
+})
+
+test('pitfall 36: memory that nobody refers to any more is unmapped by the garbage collector', async (t) => {
+  if (globalThis.gc === undefined) {
+    t.skip('needs node --expose-gc')
+    return
+  }
+  const before = censusOf().mappings
+  const leave = (): void => {
+    for (let i = 0; i < 10; i += 1) closeSync(create().fd)
+  }
+  leave()
+  await eventually(() => censusOf().mappings === before, LIMIT_MS, () => 'the mappings to go')
+})
+
+test('pitfall 10: memory is close-on-exec', () => {
+  const made = create()
+  const { stdout } = spawnSync('ls', ['-l', '/proc/self/fd'], { encoding: 'utf8' })
+  assert.ok(!stdout.includes('memfd:sockswitch'), stdout)
+  release(made)
+})
+
+test('memory of a size that cannot be had is an errno, not an exception, and costs no descriptor', () => {
+  const before = censusOf().descriptors
+  // More than any machine has; fallocate refuses it.
+  const made = native.createMemory(2 ** 46)
+  assert.ok(typeof made === 'number' && made < 0, `it gave ${JSON.stringify(made)}`)
+  assert.deepEqual(censusOf().descriptors, before)
+})
+
+test('mapMemory refuses another size than the memory has', () => {
+  const made = create()
+  for (const bytes of [4096, BYTES - 4096, BYTES + 4096, BYTES * 2]) {
+    assert.equal(native.mapMemory(made.fd, bytes), EPERM)
+  }
+  release(made)
+})
+
+test('mapMemory refuses regular files, on tmpfs or not, directories, pipes and what is no descriptor', () => {
+  const files = [join(tmpdir(), `sockswitch-test-${process.pid}`), `/dev/shm/sockswitch-test-${process.pid}`]
+  for (const path of files) {
+    writeFileSync(path, Buffer.alloc(4096))
+    const fd = openSync(path, 'r+')
+    const mapped = native.mapMemory(fd, 4096)
+    closeSync(fd)
+    rmSync(path)
+    assert.equal(mapped, EPERM, path)
+  }
+  const folder = openSync('/proc', 'r')
+  assert.equal(native.mapMemory(folder, 4096), EPERM)
+  closeSync(folder)
+  assert.equal(native.mapMemory(9999, 4096), EPERM)
+  assert.equal(native.mapMemory(-1, 4096), EPERM)
+})
+
+const FOREIGN = {
+  'no seals': EPERM,
+  'no seal against shrinking': EPERM,
+  'no seal against growing': EPERM,
+  'no seal against writing': EPERM,
+  'no seal against sealing': EPERM,
+  'a hole': EPERM,
+  'all holes': EPERM,
+  'huge pages': EPERM,
+  'sealed against all writing': 'mapped',
+  'as ours': 'mapped',
+  'as ours, read-only descriptor': 'mapped',
+} as const
+
+for (const [what, expected] of Object.entries(FOREIGN)) {
+  test(`pitfall 7: foreign memory with ${what}: ${expected === EPERM ? 'refused' : expected}`, (t) => {
+    const made = foreignMemory(t, what)
+    if (made === undefined) return
+    const fd = made['fd'] as number
+    const mapped = native.mapMemory(fd, 8192)
+    native.close(fd)
+    if (mapped instanceof ArrayBuffer) {
+      assert.equal(new Uint8Array(mapped)[0], 'x'.charCodeAt(0))
+      native.unmap(mapped)
+    }
+    assert.equal(mapped instanceof ArrayBuffer ? 'mapped' : mapped, expected)
+  })
+}
+
+void readSync
+void readlinkSync
