@@ -1,7 +1,7 @@
 /** Sealed memory: what its maker can still do, what a peer cannot, and what is refused when it comes from a peer. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { closeSync, ftruncateSync, openSync, readSync, readlinkSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { closeSync, ftruncateSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -11,6 +11,7 @@ import { eventually } from '../support/waiting.ts'
 import { foreignMemory } from './foreign-memory.ts'
 
 const EPERM = -1
+const EINVAL = -22
 const BYTES = 64 << 10
 const LIMIT_MS = 10_000
 
@@ -23,6 +24,15 @@ function create(bytes = BYTES): { readonly fd: number; readonly buffer: ArrayBuf
 function release(made: { readonly fd: number; readonly buffer: ArrayBuffer }): void {
   native.unmap(made.buffer)
   closeSync(made.fd)
+}
+
+/** Mappings of ours, once those that were given up are gone. */
+async function mappings(): Promise<number> {
+  for (let turn = 0; turn < 3; turn += 1) {
+    globalThis.gc?.()
+    await new Promise(setImmediate)
+  }
+  return censusOf().mappings
 }
 
 test('what one side writes the other reads, through different mappings', () => {
@@ -84,37 +94,32 @@ test('pitfall 9: writing to a mapping of the peer ends the writer, and leaves th
     console.log('mapped')
     new Uint8Array(mapped)[0] = 1
     console.log('written')`
-  const addon = readlinkSyncOrSelf()
-  const { stdout, signal } = spawnSync(process.execPath, ['-e', script, addon], { encoding: 'utf8' })
+  const { stdout, signal } = spawnSync(process.execPath, ['-e', script, addonPath()], { encoding: 'utf8' })
   assert.equal(stdout, 'mapped\n')
   assert.equal(signal, 'SIGSEGV')
 })
 
 /** Where the addon was loaded from. */
-function readlinkSyncOrSelf(): string {
-  const maps = Object.keys(require_cache())
-  const found = maps.find((path) => path.endsWith('shm.node'))
+function addonPath(): string {
+  const report = process.report.getReport() as { readonly sharedObjects: readonly string[] }
+  const found = report.sharedObjects.find((path) => path.endsWith('shm.node'))
   assert.ok(found !== undefined)
   return found
 }
 
-function require_cache(): NodeJS.Dict<unknown> {
-  return {}
-}
-
 test('unmap detaches: every view has length 0, the mapping is gone, a second time is nothing', async () => {
-  const before = censusOf().mappings
+  const before = await mappings()
   const made = create()
   const mapped = native.mapMemory(made.fd, BYTES)
   assert.ok(mapped instanceof ArrayBuffer)
   const views = [new Uint8Array(mapped), new Uint8Array(made.buffer)]
-  assert.equal(censusOf().mappings, before + 2)
+  assert.equal(await mappings(), before + 2)
   native.unmap(mapped)
   native.unmap(mapped)
   native.unmap(made.buffer)
   assert.deepEqual(views.map((view) => [view.length, view[0]]), [[0, undefined], [0, undefined]])
   closeSync(made.fd)
-  await eventually(() => censusOf().mappings === before, LIMIT_MS, () => 'the mappings to go')
+  await eventually(() => censusOf().mappings <= before, LIMIT_MS, () => 'the mappings to go')
 })
 
 test('pitfall 36: memory that nobody refers to any more is unmapped by the garbage collector', async (t) => {
@@ -122,12 +127,12 @@ test('pitfall 36: memory that nobody refers to any more is unmapped by the garba
     t.skip('needs node --expose-gc')
     return
   }
-  const before = censusOf().mappings
+  const before = await mappings()
   const leave = (): void => {
     for (let i = 0; i < 10; i += 1) closeSync(create().fd)
   }
   leave()
-  await eventually(() => censusOf().mappings === before, LIMIT_MS, () => 'the mappings to go')
+  await eventually(() => censusOf().mappings <= before, LIMIT_MS, () => 'the mappings to go')
 })
 
 test('pitfall 10: memory is close-on-exec', () => {
@@ -137,11 +142,10 @@ test('pitfall 10: memory is close-on-exec', () => {
   release(made)
 })
 
-test('memory of a size that cannot be had is an errno, not an exception, and costs no descriptor', () => {
+test('memory of an impossible size is an errno, not an exception, and costs no descriptor', () => {
   const before = censusOf().descriptors
-  // More than any machine has; fallocate refuses it.
-  const made = native.createMemory(2 ** 46)
-  assert.ok(typeof made === 'number' && made < 0, `it gave ${JSON.stringify(made)}`)
+  assert.equal(native.createMemory(-4096), EINVAL)
+  assert.equal(native.createMemory(0), EINVAL)
   assert.deepEqual(censusOf().descriptors, before)
 })
 
@@ -198,6 +202,3 @@ for (const [what, expected] of Object.entries(FOREIGN)) {
     assert.equal(mapped instanceof ArrayBuffer ? 'mapped' : mapped, expected)
   })
 }
-
-void readSync
-void readlinkSync

@@ -1,18 +1,19 @@
 import { WSA, failure, success } from '../../spi/index.ts'
-import type { MemoryRegion, RegisteredMemory, Result, WsaCode } from '../../spi/index.ts'
+import type { Result, WsaCode } from '../../spi/index.ts'
 import type { Clock, Cancel } from '../../base/clock.ts'
 import type { ShmNative, Watcher } from '../../native/shm.ts'
-import type { Notifiable, Turns } from './turns.ts'
+import { codeOf } from './errno.ts'
+import * as layout from './layout.ts'
 import type { ShmLimits } from './limits.ts'
-import { ByteBudget, SegmentTable, viewSegment } from './segments.ts'
-import type { Segment } from './segments.ts'
-import { MemoryPool } from './memory-pool.ts'
-import type { Piece } from './memory-pool.ts'
+import { LinkMemory } from './link-memory.ts'
+import type { SlotView } from './link-memory.ts'
+import { decodeMessage, encodeMessage, rejectionCode } from './messages.ts'
+import type { LinkMessage } from './messages.ts'
 import { IncomingNotifications, OutgoingNotifications } from './notifications.ts'
 import type { NotificationKind } from './notifications.ts'
-import { decodeMessage, encodeMessage } from './messages.ts'
-import type { LinkMessage, SegmentUse } from './messages.ts'
-import * as layout from './layout.ts'
+import { closeAll } from './segments.ts'
+import type { ByteBudget, Segment } from './segments.ts'
+import type { Notifiable, Turns } from './turns.ts'
 
 /** What a link tells the socket that holds one of its slots. */
 export interface SlotHolder {
@@ -37,15 +38,7 @@ export interface LinkHost {
   linkClosed(link: Link): void
 }
 
-/** Where a slot lies: words and bytes of one side's segment, at this byte. */
-export interface SlotView {
-  readonly segment: Segment
-  readonly byte: number
-}
-
 type LinkState = 'opening' | 'up' | 'down' | 'released'
-
-const PIECE_PAGES_SHIFT = 16
 
 /**
  * The memory and the channel between two event loops, shared by all connections that the opener makes to the acceptor.
@@ -59,9 +52,7 @@ export class Link implements Notifiable {
   readonly peer: { readonly pid: number; readonly uid: number }
   readonly #host: LinkHost
   readonly #fd: number
-  readonly #own: SegmentTable
-  readonly #theirs: SegmentTable
-  readonly #pool = new MemoryPool(layout.RING_SEGMENT_BYTES)
+  readonly #memory: LinkMemory
   readonly #holders: (SlotHolder | undefined)[] = []
   readonly #freeIds: number[] = []
   /** Acceptor: the generation of the last request seen in each slot; each is taken once, however often it is announced. */
@@ -69,10 +60,10 @@ export class Link implements Notifiable {
   #watcher: Watcher | undefined
   #state: LinkState = 'opening'
   #index = -1
-  #ownWords: Int32Array | undefined
-  #peerWords: Int32Array | undefined
-  #peerStatus: Int32Array | undefined
-  #peerStatusBuffer: ArrayBuffer | undefined
+  /** The segments 0, with the cursors and the notification rings. */
+  #own: Segment | undefined
+  #theirs: Segment | undefined
+  #peerStatus: Int32Array<ArrayBuffer> | undefined
   #doorbell = -1
   #rungEpoch = 0
   #outgoing: OutgoingNotifications | undefined
@@ -89,8 +80,9 @@ export class Link implements Notifiable {
     this.#fd = fd
     this.name = name
     this.peer = peer
-    this.#own = new SegmentTable(host.budget)
-    this.#theirs = new SegmentTable(new ByteBudget(host.limits.maxBytesPerLink))
+    this.#memory = new LinkMemory(host.native, fd, host.budget, host.limits.maxBytesPerLink, () => {
+      this.readChannel()
+    })
   }
 
   get state(): LinkState {
@@ -112,12 +104,12 @@ export class Link implements Notifiable {
 
   /** What the opener calls the link. */
   get id(): number | undefined {
-    return (this.role === 'opener' ? this.#ownWords : this.#peerWords)?.[layout.LINK_ID]
+    return (this.role === 'opener' ? this.#own : this.#theirs)?.words[layout.LINK_ID]
   }
 
-  /** Bytes this side has allocated for the link. */
-  get bytes(): number {
-    return this.#own.bytes
+  /** The memory in which its slots and rings lie. */
+  get memory(): LinkMemory {
+    return this.#memory
   }
 
   // --- making it ----------------------------------------------------------------------------------------------------
@@ -147,57 +139,39 @@ export class Link implements Notifiable {
 
   #offer(message: LinkMessage): WsaCode | 0 {
     const { native, turns } = this.#host
-    if (!this.#own.reserve(layout.LINK_SEGMENT_BYTES)) return WSA.WSAENOBUFS
-    const memory = native.createMemory(layout.LINK_SEGMENT_BYTES)
-    if (typeof memory === 'number') {
-      this.#own.unreserve(layout.LINK_SEGMENT_BYTES)
-      return codeOf(memory)
-    }
-    const segment = viewSegment(memory.buffer)
-    this.#own.add(segment, 'slots')
-    this.#ownWords = segment.words
+    const created = this.#memory.create()
+    if (!created.ok) return created.error
+    const { fd, segment } = created.value
+    this.#own = segment
     this.#outgoing = new OutgoingNotifications(segment.words)
     if (this.role === 'opener') segment.words[layout.LINK_ID] = Math.floor(Math.random() * 2 ** 31)
-    const sent = native.send(this.#fd, encodeMessage(message), [memory.fd, turns.poller.doorbell, turns.poller.statusFd])
-    native.close(memory.fd)
+    const sent = native.send(this.#fd, encodeMessage(message), [fd, turns.poller.doorbell, turns.poller.statusFd])
+    native.close(fd)
     return sent === 0 ? 0 : codeOf(sent)
   }
 
-  /** Maps what the peer offers, after checking all of it. Closes `fds`. */
+  /** Maps what the peer offers, after checking all of it. Closes `fds`, but the doorbell when it is good. */
   #adopt(segmentBytes: number, fds: readonly number[]): WsaCode | 0 {
     const { native } = this.#host
     const [segmentFd, doorbell, statusFd] = fds
-    if (fds.length !== 3 || segmentFd === undefined || doorbell === undefined || statusFd === undefined) {
+    const complete = fds.length === 3 && segmentFd !== undefined && doorbell !== undefined && statusFd !== undefined
+    if (!complete || segmentBytes !== layout.LINK_SEGMENT_BYTES || !native.isDoorbell(doorbell)) {
       closeAll(native, fds)
       return WSA.WSAEFAULT
     }
-    if (segmentBytes !== layout.LINK_SEGMENT_BYTES || !native.isDoorbell(doorbell)) {
-      closeAll(native, fds)
-      return WSA.WSAEFAULT
-    }
-    const segment = native.mapMemory(segmentFd, segmentBytes)
-    const status = native.mapMemory(statusFd, layout.STATUS_BYTES)
-    native.close(segmentFd)
-    native.close(statusFd)
-    if (typeof segment === 'number' || typeof status === 'number') {
-      if (typeof segment !== 'number') native.unmap(segment)
-      if (typeof status !== 'number') native.unmap(status)
-      native.close(doorbell)
-      return typeof segment === 'number' ? codeOf(segment) : codeOf(status as number)
-    }
-    this.#theirs.reserve(segmentBytes)
-    const view = viewSegment(segment)
-    this.#theirs.add(view, 'slots')
-    this.#peerWords = view.words
-    this.#peerStatusBuffer = status
-    this.#peerStatus = new Int32Array(status)
     this.#doorbell = doorbell
-    return 0
+    const segment = this.#memory.adopt(segmentFd)
+    const status = native.mapMemory(statusFd, layout.STATUS_BYTES)
+    closeAll(native, [segmentFd, statusFd])
+    if (typeof status !== 'number') this.#peerStatus = new Int32Array(status)
+    if (typeof segment === 'number') return segment
+    this.#theirs = segment
+    return typeof status === 'number' ? codeOf(status) : 0
   }
 
   #up(): void {
-    const own = this.#own.slots(0)
-    const theirs = this.#theirs.slots(0)
+    const own = this.#own
+    const theirs = this.#theirs
     if (own === undefined || theirs === undefined) return
     this.#state = 'up'
     this.#incoming = new IncomingNotifications(own.words, theirs.words)
@@ -239,7 +213,7 @@ export class Link implements Notifiable {
         this.#up()
         return true
       }
-      if (message.kind === 'segment' && this.#state === 'up') return this.#takeSegment(message, fds)
+      if (message.kind === 'segment' && this.#state === 'up') return this.#memory.accept(message, fds)
       if (message.kind === 'reject' && this.role === 'opener' && fds.length === 0) {
         this.fail(rejectionCode(message.code))
         return true
@@ -249,31 +223,12 @@ export class Link implements Notifiable {
     return false
   }
 
-  #takeSegment(message: LinkMessage & { kind: 'segment' }, fds: readonly number[]): boolean {
-    const { native } = this.#host
-    const wanted = message.use === 'slots' ? layout.SLOT_SEGMENT_BYTES : layout.RING_SEGMENT_BYTES
-    const [fd] = fds
-    let mapped: ArrayBuffer | number = -1
-    if (
-      fd !== undefined &&
-      fds.length === 1 &&
-      message.index === this.#theirs.count &&
-      message.bytes === wanted &&
-      this.#theirs.reserve(wanted)
-    ) {
-      mapped = native.mapMemory(fd, wanted)
-      if (typeof mapped !== 'number') this.#theirs.add(viewSegment(mapped), message.use)
-    }
-    closeAll(native, fds)
-    return typeof mapped !== 'number'
-  }
-
   // --- notifications ------------------------------------------------------------------------------------------------
 
   /** Tells the peer to look at slot `id`, or that we are through with it; unless it is about to look anyway. */
   notify(id: number, kind: NotificationKind = 'signal'): void {
     if (this.#outgoing === undefined || this.#state === 'down' || this.#state === 'released') return
-    const outcome = this.#outgoing.append(id, kind, this.#peerWords)
+    const outcome = this.#outgoing.append(id, kind, this.#theirs?.words)
     if (outcome === 'pending') return
     // An honest peer cannot let the ring fill.
     if (outcome === 'full') this.#failLater()
@@ -334,7 +289,7 @@ export class Link implements Notifiable {
   takeSlot(holder: SlotHolder): Result<{ readonly id: number; readonly own: SlotView }> {
     const id = this.#freeIds.pop() ?? this.#holders.length
     if (id >= this.#host.limits.maxConnectionsPerLink) return failure(WSA.WSAEPROCLIM)
-    const own = this.ownSlot(id)
+    const own = this.#memory.ownSlot(id)
     if (own === undefined) return failure(WSA.WSAENOBUFS)
     this.hold(id, holder)
     return success({ id, own })
@@ -370,71 +325,6 @@ export class Link implements Notifiable {
     })
   }
 
-  /** Our side of slot `id`; makes the memory for it where needed. Undefined when there is none to be had. */
-  ownSlot(id: number): SlotView | undefined {
-    const { group, byte } = layout.slotPlace(id)
-    while (this.#own.slotGroups <= group) {
-      if (this.#addSegment(layout.SLOT_SEGMENT_BYTES, 'slots') === undefined) return undefined
-    }
-    const segment = this.#own.slots(group)
-    return segment === undefined ? undefined : { segment, byte }
-  }
-
-  /** The peer's side of slot `id`; undefined before it has given us that memory. */
-  peerSlot(id: number): SlotView | undefined {
-    const { group, byte } = layout.slotPlace(id)
-    if (this.#theirs.slotGroups <= group) this.readChannel()
-    const segment = this.#theirs.slots(group)
-    return segment === undefined ? undefined : { segment, byte }
-  }
-
-  // --- further memory -----------------------------------------------------------------------------------------------
-
-  takeMemory(bytes: number): Result<RegisteredMemory & { readonly piece: Piece }> {
-    let piece = this.#pool.take(bytes)
-    if (piece === undefined) {
-      const index = this.#state === 'up' ? this.#addSegment(layout.RING_SEGMENT_BYTES, 'rings') : undefined
-      if (index === undefined) return failure(WSA.WSAENOBUFS)
-      this.#pool.addSegment(index)
-      piece = this.#pool.take(bytes)
-    }
-    const segment = piece === undefined ? undefined : this.#own.rings(piece.segment)
-    if (piece === undefined || segment === undefined) return failure(WSA.WSAENOBUFS)
-    const descriptor = ((piece.segment << PIECE_PAGES_SHIFT) | (piece.offset / layout.PAGE_BYTES)) >>> 0
-    return success({ bytes: segment.bytes, words: segment.words, offset: piece.offset, length: bytes, descriptor, piece })
-  }
-
-  giveMemory(piece: Piece): void {
-    if (this.#state !== 'released') this.#pool.give(piece)
-  }
-
-  peerMemory(descriptor: number, bytes: number): Result<MemoryRegion> {
-    const index = descriptor >>> PIECE_PAGES_SHIFT
-    const offset = (descriptor & ((1 << PIECE_PAGES_SHIFT) - 1)) * layout.PAGE_BYTES
-    if (index >= this.#theirs.count) this.readChannel()
-    const segment = this.#theirs.rings(index)
-    if (segment === undefined || bytes <= 0 || offset + bytes > layout.RING_SEGMENT_BYTES) return failure(WSA.WSAEFAULT)
-    return success({ bytes: segment.bytes, words: segment.words, offset, length: bytes })
-  }
-
-  #addSegment(bytes: number, use: SegmentUse): number | undefined {
-    const { native } = this.#host
-    if (this.#own.bytes + bytes > this.#host.limits.maxBytesPerLink || !this.#own.reserve(bytes)) return undefined
-    const memory = native.createMemory(bytes)
-    if (typeof memory === 'number') {
-      this.#own.unreserve(bytes)
-      return undefined
-    }
-    const sent = native.send(this.#fd, encodeMessage({ kind: 'segment', index: this.#own.count, use, bytes }), [memory.fd])
-    native.close(memory.fd)
-    if (sent !== 0) {
-      native.unmap(memory.buffer)
-      this.#own.unreserve(bytes)
-      return undefined
-    }
-    return this.#own.add(viewSegment(memory.buffer), use)
-  }
-
   // --- the end ------------------------------------------------------------------------------------------------------
 
   /** Ends the link: the peer is gone, broke the protocol, or nobody needs it any more. */
@@ -445,6 +335,7 @@ export class Link implements Notifiable {
     this.#unwatch()
     this.#cancelIdle?.()
     this.#watcher?.close()
+    this.#memory.stop()
     this.#host.native.close(this.#fd)
     this.#host.linkClosed(this)
     // Each socket hears of it in a turn of its own: what one of them does must not keep it from the others.
@@ -489,51 +380,14 @@ export class Link implements Notifiable {
   #release(): void {
     this.#state = 'released'
     const { native } = this.#host
-    this.#ownWords = undefined
+    this.#own = undefined
+    this.#theirs = undefined
     this.#outgoing = undefined
-    this.#peerWords = undefined
+    if (this.#peerStatus !== undefined) native.unmap(this.#peerStatus.buffer)
     this.#peerStatus = undefined
-    if (this.#peerStatusBuffer !== undefined) native.unmap(this.#peerStatusBuffer)
     if (this.#doorbell >= 0) native.close(this.#doorbell)
-    this.#own.release(native)
-    this.#theirs.release(native)
+    this.#memory.release()
   }
 }
 
 const EAGAIN = 11
-
-function closeAll(native: ShmNative, fds: readonly number[]): void {
-  for (const fd of fds) native.close(fd)
-}
-
-/** The code for a negative errno of memory and channel calls. */
-export function codeOf(errno: number): WsaCode {
-  switch (-errno) {
-    case 1: // EPERM: seals, size or kind
-      return WSA.WSAEFAULT
-    case 12: // ENOMEM
-    case 28: // ENOSPC
-    case 105: // ENOBUFS
-      return WSA.WSAENOBUFS
-    case 23: // ENFILE
-    case 24: // EMFILE
-      return WSA.WSAEMFILE
-    case 109: // ETOOMANYREFS
-      return WSA.WSAEMFILE
-    default:
-      return WSA.WSAENETDOWN
-  }
-}
-
-// What a peer may say when it rejects; anything else is noise.
-function rejectionCode(code: number): WsaCode {
-  const allowed: readonly number[] = [
-    WSA.WSAEACCES,
-    WSA.WSAVERNOTSUPPORTED,
-    WSA.WSAENOBUFS,
-    WSA.WSAEMFILE,
-    WSA.WSAEPROCLIM,
-    WSA.WSAEFAULT,
-  ]
-  return allowed.includes(code) ? (code as WsaCode) : WSA.WSAENETDOWN
-}

@@ -1,3 +1,5 @@
+import { WSA } from '../../spi/index.ts'
+import type { WsaCode } from '../../spi/index.ts'
 import { LAYOUT_VERSION, LINK_MAGIC } from './layout.ts'
 
 /**
@@ -69,4 +71,17 @@ export function decodeMessage(bytes: Uint8Array): LinkMessage | 'version' | 'mal
     default:
       return 'malformed'
   }
+}
+
+/** What a peer may say when it rejects; anything else is noise. */
+export function rejectionCode(code: number): WsaCode {
+  const allowed: readonly number[] = [
+    WSA.WSAEACCES,
+    WSA.WSAVERNOTSUPPORTED,
+    WSA.WSAENOBUFS,
+    WSA.WSAEMFILE,
+    WSA.WSAEPROCLIM,
+    WSA.WSAEFAULT,
+  ]
+  return allowed.includes(code) ? (code as WsaCode) : WSA.WSAENETDOWN
 }

@@ -25,7 +25,8 @@ import { rendezvousName } from './names.ts'
 import { Rendezvous } from './rendezvous.ts'
 import { readRequest } from './request.ts'
 import { ByteBudget } from './segments.ts'
-import { ShmSocket, answer, refuse } from './socket.ts'
+import { agreeEnded, refuse } from './slot.ts'
+import { ShmSocket } from './socket.ts'
 import type { SocketHost } from './socket.ts'
 import { findTcpListener, identifyPeer } from './trust.ts'
 import { Turns } from './turns.ts'
@@ -254,14 +255,14 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
   }
 
   requested(link: Link, id: number): void {
-    const peer = link.peerSlot(id)
+    const peer = link.memory.peerSlot(id)
     if (peer === undefined) return
     const word = peer.byte / 4
     const state = Atomics.load(peer.segment.words, word + layout.SLOT_STATE)
     const generation = layout.generationOf(state)
     if (layout.phaseOf(state) === layout.PHASE_CLOSED) {
       // Given up before we saw it: agree, so that the opener can use the slot again.
-      if (link.noteRequest(id, generation)) answer(link, id, generation, layout.PHASE_CLOSED, 0)
+      if (link.noteRequest(id, generation)) agreeEnded(link, id, generation)
       return
     }
     if (layout.phaseOf(state) !== layout.PHASE_OPEN || !link.noteRequest(id, generation)) return
@@ -270,7 +271,7 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
     const request = readRequest(peer.segment.bytes.slice(from, from + length))
     const listener = request === undefined ? undefined : this.#listeners.get(request.listener)
     if (request === undefined) {
-      answer(link, id, generation, layout.PHASE_REFUSED, WSA.WSAEFAULT)
+      refuse({ link, id, generation }, WSA.WSAEFAULT)
       return
     }
     const pending: PendingRequest = { link, id, generation, request }

@@ -98,3 +98,8 @@ export class SegmentTable {
     this.#bytes = 0
   }
 }
+
+/** Closes descriptors that a message brought. */
+export function closeAll(native: ShmNative, fds: readonly number[]): void {
+  for (const fd of fds) native.close(fd)
+}

@@ -20,11 +20,11 @@ import type {
 } from '../../spi/index.ts'
 import { invariant } from '../../base/invariant.ts'
 import * as layout from './layout.ts'
-import type { Link, SlotHolder, SlotView } from './link.ts'
+import type { Link, SlotHolder } from './link.ts'
 import { RequestQueue } from './listener.ts'
 import type { PendingRequest } from './listener.ts'
 import type { Piece } from './memory-pool.ts'
-import { writeRequest } from './request.ts'
+import { Slot, agreeEnded, isWithdrawn, refuse } from './slot.ts'
 import { next } from './socket-state.ts'
 import type { ShmSocketEvent, ShmSocketState } from './socket-state.ts'
 
@@ -49,30 +49,6 @@ export interface SocketHost {
   remove(socket: ShmSocket): void
 }
 
-/** A socket's place on a link. */
-interface Slot {
-  readonly link: Link
-  readonly id: number
-  readonly generation: number
-  readonly own: SlotView
-  peer: SlotView | undefined
-}
-
-/** Tells the peer of a waiting request that it is refused. */
-export function refuse(pending: PendingRequest, code: WsaCode): void {
-  answer(pending.link, pending.id, pending.generation, layout.PHASE_REFUSED, code)
-}
-
-/** Publishes the acceptor's word on a slot nobody holds. */
-export function answer(link: Link, id: number, generation: number, phase: number, detail: number): void {
-  const own = link.ownSlot(id)
-  if (own === undefined) return
-  const word = own.byte / 4
-  own.segment.words[word + layout.SLOT_DETAIL] = detail
-  Atomics.store(own.segment.words, word + layout.SLOT_STATE, layout.slotState(generation, phase))
-  link.notify(id, phase === layout.PHASE_CLOSED ? 'end' : 'signal')
-}
-
 export class ShmSocket implements SanSocket, SlotHolder {
   readonly #host: SocketHost
   readonly #family: AddressFamily
@@ -86,7 +62,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
   #queue: RequestQueue | undefined
   #slot: Slot | undefined
   #destination: SocketAddress | undefined
-  #calleeData = new Uint8Array(0)
+  #calleeData: Uint8Array = new Uint8Array(0)
   #memory: ConnectionMemory | undefined
   #pieces: Piece[] | undefined
   #receive: Overlapped | null = null
@@ -123,6 +99,11 @@ export class ShmSocket implements SanSocket, SlotHolder {
   #dismiss(): void {
     if (this.#admitted) this.#host.dismiss()
     this.#admitted = false
+  }
+
+  /** The slot, while there is or was a connection on it. */
+  get #connected(): Slot | undefined {
+    return this.#state === 'connected' || this.#state === 'disconnected' ? this.#slot : undefined
   }
 
   get #isClosed(): boolean {
@@ -193,8 +174,8 @@ export class ShmSocket implements SanSocket, SlotHolder {
     const queue = this.#queue
     if (queue === undefined) return failure(WSA.WSAEINVAL)
     let pending = queue.peek()
-    while (pending !== undefined && withdrawn(pending)) {
-      answer(pending.link, pending.id, pending.generation, layout.PHASE_CLOSED, 0)
+    while (pending !== undefined && isWithdrawn(pending)) {
+      agreeEnded(pending.link, pending.id, pending.generation)
       queue.take()
       pending = queue.peek()
     }
@@ -217,25 +198,29 @@ export class ShmSocket implements SanSocket, SlotHolder {
   }
 
   #accept(pending: PendingRequest, calleeData: Uint8Array): Result<Accepted> {
-    const { link, id, generation } = pending
-    const own = link.ownSlot(id)
-    const peer = link.peerSlot(id)
+    const { remote, local } = pending.request
     const socket = new ShmSocket(this.#host, this.#family)
-    let status: Status = own === undefined || peer === undefined ? WSA.WSAENOBUFS : socket.attach()
-    if (status === 0 && !socket.#admit()) status = WSA.WSAEPROCLIM
-    if (status !== 0 || own === undefined || peer === undefined || calleeData.length > MAX_CONNECT_DATA_BYTES) {
+    const status = calleeData.length > MAX_CONNECT_DATA_BYTES ? WSA.WSAEMSGSIZE : socket.#occupy(pending)
+    if (status !== 0) {
       socket.close()
       refuse(pending, WSA.WSAENOBUFS)
-      return failure(status === 0 ? WSA.WSAEMSGSIZE : status)
+      return failure(status)
     }
-    socket.#move('accepted')
-    socket.#slot = { link, id, generation, own, peer }
-    link.hold(id, socket)
-    clearRegion(own)
-    own.segment.bytes.set(calleeData, regionByte(own) + layout.CONNECT_DATA_BYTE)
-    own.segment.words[own.byte / 4 + layout.SLOT_DATA_BYTES] = calleeData.length
-    answer(link, id, generation, layout.PHASE_ACCEPTED, 0)
-    return success({ socket, remote: pending.request.remote, local: pending.request.local })
+    socket.#slot?.accept(calleeData)
+    return success({ socket, remote, local })
+  }
+
+  // The accepting socket takes its place on the link.
+  #occupy(pending: PendingRequest): Status {
+    const status = this.attach()
+    if (status !== 0) return status
+    if (!this.#admit()) return WSA.WSAEPROCLIM
+    const slot = Slot.of(pending)
+    if (slot === undefined) return WSA.WSAENOBUFS
+    this.#slot = slot
+    slot.link.hold(slot.id, this)
+    this.#move('accepted')
+    return 0
   }
 
   connect(address: SocketAddress, callerData: Uint8Array): Status {
@@ -254,20 +239,10 @@ export class ShmSocket implements SanSocket, SlotHolder {
       this.#dismiss()
       return slot.error
     }
-    const { id, own } = slot.value
-    const word = own.byte / 4
-    const generation = layout.nextGeneration(layout.generationOf(own.segment.words[word] ?? 0))
-    this.#slot = { link, id, generation, own, peer: undefined }
     this.#destination = address
-    clearRegion(own)
-    own.segment.words[word + layout.SLOT_DATA_BYTES] = writeRequest(
-      own.segment.bytes,
-      regionByte(own) + layout.CONNECT_DATA_BYTE,
-      { listener, remote: this.#local, local: address, callerData },
-    )
     this.#move('connect')
-    Atomics.store(own.segment.words, word + layout.SLOT_STATE, layout.slotState(generation, layout.PHASE_OPEN))
-    link.notify(id)
+    const request = { listener, remote: this.#local, local: address, callerData }
+    this.#slot = Slot.request(link, slot.value.id, slot.value.own, request)
     return WSA.WSAEWOULDBLOCK
   }
 
@@ -291,9 +266,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
     }
     this.#move('close')
     if (slot !== undefined) {
-      const { words } = slot.own.segment
-      Atomics.store(words, slot.own.byte / 4, layout.slotState(slot.generation, layout.PHASE_CLOSED))
-      slot.link.notify(slot.id, 'end')
+      slot.end()
       this.#releaseWhenPeerIsThrough()
     }
     this.#finish()
@@ -322,22 +295,17 @@ export class ShmSocket implements SanSocket, SlotHolder {
 
   memory(): Result<ConnectionMemory> {
     if (this.#isClosed) return failure(WSA.WSAENOTSOCK)
-    const slot = this.#slot
-    if (slot?.peer === undefined) return failure(WSA.WSAENOTCONN)
-    this.#memory ??= {
-      send: { ...regionOf(slot.own), descriptor: 0 },
-      receive: regionOf(slot.peer),
-    }
-    return success(this.#memory)
+    this.#memory ??= this.#connected?.memory()
+    return this.#memory === undefined ? failure(WSA.WSAENOTCONN) : success(this.#memory)
   }
 
   registerMemory(bytes: number): Result<RegisteredMemory> {
     if (this.#isClosed) return failure(WSA.WSAENOTSOCK)
-    const slot = this.#slot
-    if (slot?.peer === undefined) return failure(WSA.WSAENOTCONN)
+    const slot = this.#connected
+    if (slot === undefined) return failure(WSA.WSAENOTCONN)
     if (!(bytes >= layout.PAGE_BYTES) || (bytes & (bytes - 1)) !== 0) return failure(WSA.WSAEINVAL)
     if (bytes > this.#host.maxMemoryBytes) return failure(WSA.WSAENOBUFS)
-    const taken = slot.link.takeMemory(bytes)
+    const taken = slot.link.memory.take(bytes)
     if (taken.ok) (this.#pieces ??= []).push(taken.value.piece)
     return taken
   }
@@ -348,14 +316,14 @@ export class ShmSocket implements SanSocket, SlotHolder {
     const at = piece === undefined ? -1 : (this.#pieces?.indexOf(piece) ?? -1)
     if (piece === undefined || at < 0) return WSA.WSAEINVAL
     this.#pieces?.splice(at, 1)
-    this.#slot?.link.giveMemory(piece)
+    this.#slot?.link.memory.give(piece)
     return 0
   }
 
   peerMemory(descriptor: number, bytes: number): Result<MemoryRegion> {
     if (this.#isClosed) return failure(WSA.WSAENOTSOCK)
-    if (this.#slot?.peer === undefined) return failure(WSA.WSAENOTCONN)
-    return this.#slot.link.peerMemory(descriptor, bytes)
+    const slot = this.#connected
+    return slot === undefined ? failure(WSA.WSAENOTCONN) : slot.link.memory.peerRegion(descriptor, bytes)
   }
 
   rdmaWrite(memory: RegisteredMemory, offset: number, length: number, _overlapped: Overlapped | null): Status {
@@ -390,7 +358,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
   getOverlappedResult(overlapped: Overlapped): Result<number> {
     if (this.#isClosed) return failure(WSA.WSAENOTSOCK)
     if (overlapped.silent && overlapped === this.#receive) {
-      if (this.#peerClosed() && this.#state === 'connected') this.#move('peerGone')
+      if (this.#slot?.peerEnded === true && this.#state === 'connected') this.#move('peerGone')
       this.#completeReceive()
     }
     if (overlapped.status === 0) return success(overlapped.bytes)
@@ -446,7 +414,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
         this.#lookAtAnswer()
         break
       case 'connected':
-        if (!this.#peerClosed()) break
+        if (this.#slot?.peerEnded !== true) break
         this.#move('peerGone')
         this.#completeReceive()
         break
@@ -477,32 +445,16 @@ export class ShmSocket implements SanSocket, SlotHolder {
   }
 
   #lookAtAnswer(): void {
-    const slot = this.#slot
-    if (slot === undefined) return
-    const peer = slot.link.peerSlot(slot.id)
-    if (peer === undefined) return
-    const { words, bytes } = peer.segment
-    const word = peer.byte / 4
-    const state = Atomics.load(words, word + layout.SLOT_STATE)
-    if (layout.generationOf(state) !== slot.generation) return
-    const phase = layout.phaseOf(state)
-    if (phase === layout.PHASE_CLOSED) {
-      // Accepted and given up before we looked: nobody there has heard of us yet, so this is not final.
-      this.#connectEnded(WSA.WSAECONNABORTED)
-    } else if (phase === layout.PHASE_ACCEPTED) {
-      const length = Math.min((words[word + layout.SLOT_DATA_BYTES] ?? 0) >>> 0, MAX_CONNECT_DATA_BYTES)
-      const from = regionByte(peer) + layout.CONNECT_DATA_BYTE
-      this.#calleeData = bytes.slice(from, from + length)
-      slot.peer = peer
+    const answer = this.#slot?.answer()
+    if (answer === undefined) return
+    if (answer.kind === 'accepted') {
+      this.#calleeData = answer.calleeData
       this.#move('accepted')
-      this.#connectRecorded = true
-      this.#connectStatus = 0
-      this.#event?.set()
-    } else if (phase === layout.PHASE_REFUSED) {
-      const code = refusalCode(words[word + layout.SLOT_DETAIL] ?? 0)
+      this.#recordConnect(0)
+    } else {
       // Nobody listens there any more: the next connect looks for the listener afresh.
-      if (code === WSA.WSAETIMEDOUT && this.#destination !== undefined) this.#host.forget(this.#destination)
-      this.#connectEnded(code)
+      if (answer.code === WSA.WSAETIMEDOUT && this.#destination !== undefined) this.#host.forget(this.#destination)
+      this.#connectEnded(answer.code)
     }
   }
 
@@ -512,46 +464,21 @@ export class ShmSocket implements SanSocket, SlotHolder {
     const slot = this.#slot
     this.#slot = undefined
     if (slot !== undefined) {
-      Atomics.store(
-        slot.own.segment.words,
-        slot.own.byte / 4,
-        layout.slotState(slot.generation, layout.PHASE_CLOSED),
-      )
+      slot.end(true)
       slot.link.free(slot.id)
       this.#dismiss()
     }
+    this.#recordConnect(code)
+  }
+
+  #recordConnect(status: Status): void {
     this.#connectRecorded = true
-    this.#connectStatus = code
+    this.#connectStatus = status
     this.#event?.set()
   }
 
-  #peerClosed(): boolean {
-    const slot = this.#slot
-    const peer = slot?.peer ?? slot?.link.peerSlot(slot.id)
-    if (slot === undefined || peer === undefined) return false
-    const state = Atomics.load(peer.segment.words, peer.byte / 4)
-    const expected = slot.link.role === 'opener' ? layout.PHASE_ACCEPTED : layout.PHASE_OPEN
-    return state !== layout.slotState(slot.generation, expected)
-  }
-
   #releaseWhenPeerIsThrough(): void {
-    const slot = this.#slot
-    if (slot === undefined) return
-    if (slot.link.state === 'down') {
-      this.#released()
-      return
-    }
-    const peer = slot.peer ?? slot.link.peerSlot(slot.id)
-    if (peer === undefined) return
-    const state = Atomics.load(peer.segment.words, peer.byte / 4)
-    const phase = layout.phaseOf(state)
-    const through = phase === layout.PHASE_CLOSED || phase === layout.PHASE_REFUSED
-    if (layout.generationOf(state) === slot.generation) {
-      if (through) this.#released()
-    } else if (slot.link.role === 'acceptor') {
-      // The opener uses the slot again already, so it has seen our end.
-      this.#released()
-    }
+    if (this.#slot?.peerIsThrough === true) this.#released()
   }
 
   #released(): void {
@@ -559,43 +486,8 @@ export class ShmSocket implements SanSocket, SlotHolder {
     if (slot === undefined) return
     this.#slot = undefined
     this.#move('released')
-    for (const piece of this.#pieces ?? []) slot.link.giveMemory(piece)
+    for (const piece of this.#pieces ?? []) slot.link.memory.give(piece)
     this.#pieces = undefined
     slot.link.free(slot.id)
   }
-}
-
-function regionByte(slot: SlotView): number {
-  return slot.byte + layout.SLOT_HEADER_BYTES
-}
-
-function regionOf(slot: SlotView): MemoryRegion {
-  const { bytes, words } = slot.segment
-  return { bytes, words, offset: regionByte(slot), length: layout.REGION_BYTES }
-}
-
-function clearRegion(slot: SlotView): void {
-  const from = regionByte(slot) / 4
-  slot.segment.words.fill(0, from, from + layout.CONNECT_DATA_BYTE / 4)
-}
-
-function withdrawn(pending: PendingRequest): boolean {
-  const peer = pending.link.state === 'up' ? pending.link.peerSlot(pending.id) : undefined
-  if (peer === undefined) return true
-  const state = Atomics.load(peer.segment.words, peer.byte / 4)
-  return state !== layout.slotState(pending.generation, layout.PHASE_OPEN)
-}
-
-// The peer's word: anything but a known refusal is treated as "not final".
-function refusalCode(detail: number): WsaCode {
-  const known: readonly number[] = [
-    WSA.WSAECONNREFUSED,
-    WSA.WSAETIMEDOUT,
-    WSA.WSAENOBUFS,
-    WSA.WSAEPROCLIM,
-    WSA.WSAVERNOTSUPPORTED,
-    WSA.WSAEFAULT,
-    WSA.WSAEACCES,
-  ]
-  return known.includes(detail) ? (detail as WsaCode) : WSA.WSAENETDOWN
 }

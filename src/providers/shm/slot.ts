@@ -1,0 +1,184 @@
+import { MAX_CONNECT_DATA_BYTES, WSA } from '../../spi/index.ts'
+import type { ConnectionMemory, MemoryRegion, WsaCode } from '../../spi/index.ts'
+import * as layout from './layout.ts'
+import type { Link } from './link.ts'
+import type { SlotView } from './link-memory.ts'
+import type { PendingRequest } from './listener.ts'
+import { writeRequest } from './request.ts'
+import type { SlotRequest } from './request.ts'
+
+/** What the acceptor has answered to a request. */
+export type Answer =
+  | { readonly kind: 'accepted'; readonly calleeData: Uint8Array }
+  | { readonly kind: 'refused'; readonly code: WsaCode }
+
+/**
+ * One use of a slot of a link: the two state words, and the connect data, that opener and acceptor write for each other.
+ * docs/shared-memory.md explains states and generations.
+ */
+export class Slot {
+  readonly link: Link
+  readonly id: number
+  readonly #generation: number
+  readonly #own: SlotView
+  #peer: SlotView | undefined
+
+  private constructor(link: Link, id: number, generation: number, own: SlotView, peer?: SlotView) {
+    this.link = link
+    this.id = id
+    this.#generation = generation
+    this.#own = own
+    this.#peer = peer
+  }
+
+  /** Opener: writes a request into slot `id`, which it has taken, and announces it. */
+  static request(link: Link, id: number, own: SlotView, request: SlotRequest): Slot {
+    const { words, bytes } = own.segment
+    const word = own.byte / 4
+    const slot = new Slot(link, id, layout.nextGeneration(layout.generationOf(words[word] ?? 0)), own)
+    clearRegion(own)
+    words[word + layout.SLOT_DATA_BYTES] = writeRequest(bytes, regionByte(own) + layout.CONNECT_DATA_BYTE, request)
+    slot.#publish(layout.PHASE_OPEN)
+    return slot
+  }
+
+  /** Acceptor: our side of a request that is to be accepted; undefined when there is no memory for it. */
+  static of(pending: PendingRequest): Slot | undefined {
+    const { link, id, generation } = pending
+    const own = link.memory.ownSlot(id)
+    const peer = link.memory.peerSlot(id)
+    return own === undefined || peer === undefined ? undefined : new Slot(link, id, generation, own, peer)
+  }
+
+  /** Acceptor: says yes. */
+  accept(calleeData: Uint8Array): void {
+    clearRegion(this.#own)
+    this.#own.segment.bytes.set(calleeData, regionByte(this.#own) + layout.CONNECT_DATA_BYTE)
+    this.#own.segment.words[this.#own.byte / 4 + layout.SLOT_DATA_BYTES] = calleeData.length
+    this.#publish(layout.PHASE_ACCEPTED)
+  }
+
+  /** Opener: what the acceptor has answered, if it has. Copied out of its memory. */
+  answer(): Answer | undefined {
+    const peer = (this.#peer ??= this.link.memory.peerSlot(this.id))
+    if (peer === undefined) return undefined
+    const { words, bytes } = peer.segment
+    const word = peer.byte / 4
+    const state = Atomics.load(words, word + layout.SLOT_STATE)
+    if (layout.generationOf(state) !== this.#generation) return undefined
+    switch (layout.phaseOf(state)) {
+      case layout.PHASE_ACCEPTED: {
+        const length = Math.min((words[word + layout.SLOT_DATA_BYTES] ?? 0) >>> 0, MAX_CONNECT_DATA_BYTES)
+        const from = regionByte(peer) + layout.CONNECT_DATA_BYTE
+        return { kind: 'accepted', calleeData: bytes.slice(from, from + length) }
+      }
+      case layout.PHASE_REFUSED:
+        return { kind: 'refused', code: refusalCode(words[word + layout.SLOT_DETAIL] ?? 0) }
+      case layout.PHASE_CLOSED:
+        // Accepted and given up before we looked: nobody there has heard of us, so this is not final.
+        return { kind: 'refused', code: WSA.WSAECONNABORTED }
+      default:
+        return undefined
+    }
+  }
+
+  /** The two regions; once the peer's side is known. */
+  memory(): ConnectionMemory | undefined {
+    if (this.#peer === undefined) return undefined
+    return { send: { ...regionOf(this.#own), descriptor: 0 }, receive: regionOf(this.#peer) }
+  }
+
+  /** Says that this side is through with the slot; `quietly` where the peer is not waiting to hear it. */
+  end(quietly = false): void {
+    if (quietly) this.#store(layout.PHASE_CLOSED)
+    else this.#publish(layout.PHASE_CLOSED)
+  }
+
+  /** True when the peer no longer takes part in the connection. */
+  get peerEnded(): boolean {
+    const state = this.#peerState()
+    if (state === undefined) return false
+    const expected = this.link.role === 'opener' ? layout.PHASE_ACCEPTED : layout.PHASE_OPEN
+    return state !== layout.slotState(this.#generation, expected)
+  }
+
+  /** True when, after our own end, nothing of ours is in the peer's hands any more. */
+  get peerIsThrough(): boolean {
+    if (this.link.state === 'down') return true
+    const state = this.#peerState()
+    if (state === undefined) return false
+    // An opener that uses the slot again has seen our end.
+    if (layout.generationOf(state) !== this.#generation) return this.link.role === 'acceptor'
+    const phase = layout.phaseOf(state)
+    return phase === layout.PHASE_CLOSED || phase === layout.PHASE_REFUSED
+  }
+
+  #peerState(): number | undefined {
+    const peer = (this.#peer ??= this.link.memory.peerSlot(this.id))
+    return peer === undefined ? undefined : Atomics.load(peer.segment.words, peer.byte / 4)
+  }
+
+  #store(phase: number): void {
+    Atomics.store(this.#own.segment.words, this.#own.byte / 4, layout.slotState(this.#generation, phase))
+  }
+
+  #publish(phase: number): void {
+    this.#store(phase)
+    this.link.notify(this.id, phase === layout.PHASE_CLOSED ? 'end' : 'signal')
+  }
+}
+
+/** Tells the peer of a waiting request that it is refused. */
+export function refuse(pending: Pick<PendingRequest, 'link' | 'id' | 'generation'>, code: WsaCode): void {
+  answerUnheld(pending.link, pending.id, pending.generation, layout.PHASE_REFUSED, code)
+}
+
+/** Agrees that a request which its opener gave up is over, so that the opener can use the slot again. */
+export function agreeEnded(link: Link, id: number, generation: number): void {
+  answerUnheld(link, id, generation, layout.PHASE_CLOSED, 0)
+}
+
+/** True when the opener has given the request up. */
+export function isWithdrawn(pending: PendingRequest): boolean {
+  const peer = pending.link.state === 'up' ? pending.link.memory.peerSlot(pending.id) : undefined
+  if (peer === undefined) return true
+  const state = Atomics.load(peer.segment.words, peer.byte / 4)
+  return state !== layout.slotState(pending.generation, layout.PHASE_OPEN)
+}
+
+function answerUnheld(link: Link, id: number, generation: number, phase: number, detail: number): void {
+  const own = link.memory.ownSlot(id)
+  if (own === undefined) return
+  const word = own.byte / 4
+  own.segment.words[word + layout.SLOT_DETAIL] = detail
+  Atomics.store(own.segment.words, word + layout.SLOT_STATE, layout.slotState(generation, phase))
+  link.notify(id, phase === layout.PHASE_CLOSED ? 'end' : 'signal')
+}
+
+function regionByte(slot: SlotView): number {
+  return slot.byte + layout.SLOT_HEADER_BYTES
+}
+
+function regionOf(slot: SlotView): MemoryRegion {
+  const { bytes, words } = slot.segment
+  return { bytes, words, offset: regionByte(slot), length: layout.REGION_BYTES }
+}
+
+function clearRegion(slot: SlotView): void {
+  const from = regionByte(slot) / 4
+  slot.segment.words.fill(0, from, from + layout.CONNECT_DATA_BYTE / 4)
+}
+
+// The peer's word: anything but a known refusal is treated as "not final".
+function refusalCode(detail: number): WsaCode {
+  const known: readonly number[] = [
+    WSA.WSAECONNREFUSED,
+    WSA.WSAETIMEDOUT,
+    WSA.WSAENOBUFS,
+    WSA.WSAEPROCLIM,
+    WSA.WSAVERNOTSUPPORTED,
+    WSA.WSAEFAULT,
+    WSA.WSAEACCES,
+  ]
+  return known.includes(detail) ? (detail as WsaCode) : WSA.WSAENETDOWN
+}
