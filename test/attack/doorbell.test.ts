@@ -37,7 +37,11 @@ async function exchange({ peer, end }: { peer: HostilePeer; end: HostileSession 
   peer.consume()
   peer.sleepAnew()
   end.write('ring me')
-  await eventually(() => end.received === 'ring me', LIMIT_MS, () => `an echo, not '${end.received}'`)
+  await eventually(
+    () => end.received === 'ring me',
+    LIMIT_MS,
+    () => `an echo, not '${end.received}'`,
+  )
 }
 
 test('a doorbell that is full does not trouble who rings it', { timeout: TIMEOUT_MS }, async () => {
@@ -49,27 +53,35 @@ test('a doorbell that is full does not trouble who rings it', { timeout: TIMEOUT
   })
 })
 
-test('a doorbell that was made blocking after the handshake does not stop who rings it', { timeout: TIMEOUT_MS }, async () => {
-  await scene.survives(async () => {
-    const hostile = await scene.hostile()
-    fill(hostile.peer.doorbell)
-    makeBlocking(hostile.peer.doorbell)
-    await exchange(hostile)
-    hostile.peer.close()
-  })
-})
+test(
+  'a doorbell that was made blocking after the handshake does not stop who rings it',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await scene.survives(async () => {
+      const hostile = await scene.hostile()
+      fill(hostile.peer.doorbell)
+      makeBlocking(hostile.peer.doorbell)
+      await exchange(hostile)
+      hostile.peer.close()
+    })
+  },
+)
 
-test('a status page that always says "asleep anew" costs its owner its answers and nobody else', { timeout: TIMEOUT_MS }, async () => {
-  await scene.survives(async () => {
-    const { peer, end } = await scene.hostile()
-    for (let round = 0; round < 200; round += 1) {
-      peer.status.words.fill(-1)
-      Atomics.store(peer.status.words, STATUS_EPOCH, round)
-      Atomics.store(peer.status.words, STATUS_SLEEPING, round % 3)
-      peer.consume()
-      end.setFlags(FLAG_OPEN)
-      if (round % 20 === 0) await scene.victim.state()
-    }
-    peer.close()
-  })
-})
+test(
+  'a status page that always says "asleep anew" costs its owner its answers and nobody else',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await scene.survives(async () => {
+      const { peer, end } = await scene.hostile()
+      for (let round = 0; round < 200; round += 1) {
+        peer.status.words.fill(-1)
+        Atomics.store(peer.status.words, STATUS_EPOCH, round)
+        Atomics.store(peer.status.words, STATUS_SLEEPING, round % 3)
+        peer.consume()
+        end.setFlags(FLAG_OPEN)
+        if (round % 20 === 0) await scene.victim.state()
+      }
+      peer.close()
+    })
+  },
+)

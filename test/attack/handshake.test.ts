@@ -46,15 +46,44 @@ function altered(change: (view: DataView) => void): Uint8Array {
 }
 
 const MESSAGES: readonly [what: string, bytes: () => Uint8Array, code: number][] = [
-  ['an unknown magic', () => altered((view) => { view.setUint32(0, 0x12345678, true) }), WSA.WSAEFAULT],
-  ['another version', () => altered((view) => { view.setUint16(4, 999, true) }), WSA.WSAVERNOTSUPPORTED],
-  ['an unknown kind', () => altered((view) => { view.setUint16(6, 77, true) }), WSA.WSAEFAULT],
+  [
+    'an unknown magic',
+    () =>
+      altered((view) => {
+        view.setUint32(0, 0x12345678, true)
+      }),
+    WSA.WSAEFAULT,
+  ],
+  [
+    'another version',
+    () =>
+      altered((view) => {
+        view.setUint16(4, 999, true)
+      }),
+    WSA.WSAVERNOTSUPPORTED,
+  ],
+  [
+    'an unknown kind',
+    () =>
+      altered((view) => {
+        view.setUint16(6, 77, true)
+      }),
+    WSA.WSAEFAULT,
+  ],
   ['a segment of 0 bytes', () => open(undefined, 0), WSA.WSAEFAULT],
   ['a segment of 4 GiB - 1', () => open(undefined, 0xffffffff), WSA.WSAEFAULT],
   ['the name of another listener', () => open('sockswitch/1/127.0.0.1:1'), WSA.WSAEFAULT],
   ['no name', () => open(''), WSA.WSAEFAULT],
   ['a name that is too long', () => open('n'.repeat(97)), WSA.WSAEFAULT],
-  ['a name of broken UTF-8', () => { const bytes = open(); bytes.fill(0xff, 24); return bytes }, WSA.WSAEFAULT],
+  [
+    'a name of broken UTF-8',
+    () => {
+      const bytes = open()
+      bytes.fill(0xff, 24)
+      return bytes
+    },
+    WSA.WSAEFAULT,
+  ],
   ['a single byte', () => new Uint8Array(1), WSA.WSAEFAULT],
   ['half a message', () => open().slice(0, 23), WSA.WSAEFAULT],
   ['1024 zero bytes', () => new Uint8Array(1024), WSA.WSAEFAULT],
@@ -91,17 +120,28 @@ for (const [what, fds] of DESCRIPTORS) {
   })
 }
 
-test('OPEN with files of other kinds for each of its descriptors is refused', { timeout: TIMEOUT_MS }, async () => {
-  const files = [openSync('/dev/null', 'r+'), openSync('/proc/self/stat', 'r'), openSync(import.meta.filename, 'r')]
-  await scene.survives(async () => {
-    for (const file of files) {
-      assert.equal(await knock(open(), ({ doorbell, status }) => [file, doorbell, status.fd]), WSA.WSAEFAULT)
-      assert.equal(await knock(open(), ({ own, status }) => [own.fd, file, status.fd]), WSA.WSAEFAULT)
-      assert.equal(await knock(open(), ({ own, doorbell }) => [own.fd, doorbell, file]), WSA.WSAEFAULT)
-    }
-  })
-  closeAll(files)
-})
+test(
+  'OPEN with files of other kinds for each of its descriptors is refused',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    const files = [
+      openSync('/dev/null', 'r+'),
+      openSync('/proc/self/stat', 'r'),
+      openSync(import.meta.filename, 'r'),
+    ]
+    await scene.survives(async () => {
+      for (const file of files) {
+        assert.equal(
+          await knock(open(), ({ doorbell, status }) => [file, doorbell, status.fd]),
+          WSA.WSAEFAULT,
+        )
+        assert.equal(await knock(open(), ({ own, status }) => [own.fd, file, status.fd]), WSA.WSAEFAULT)
+        assert.equal(await knock(open(), ({ own, doorbell }) => [own.fd, doorbell, file]), WSA.WSAEFAULT)
+      }
+    })
+    closeAll(files)
+  },
+)
 
 test('a pipe as doorbell, which a write could block on, is refused', { timeout: TIMEOUT_MS }, async () => {
   const pair = native.socketPair()
@@ -126,12 +166,24 @@ test('an empty packet, with and without descriptors, ends the channel', { timeou
 
 test('messages after WELCOME that no opener may send end the link', { timeout: TIMEOUT_MS }, async () => {
   const lies: ((peer: HostilePeer) => void)[] = [
-    (peer) => { peer.say({ kind: 'reject', code: WSA.WSAECONNREFUSED }) },
-    (peer) => { peer.say({ kind: 'welcome', segmentBytes: LINK_SEGMENT_BYTES }, peer.offer) },
-    (peer) => { peer.channel.send(open(), peer.offer) },
-    (peer) => { peer.channel.send(new Uint8Array(24)) },
-    (peer) => { peer.channel.send(new Uint8Array(0), peer.offer) },
-    (peer) => { peer.channel.send(new Uint8Array(0)) },
+    (peer) => {
+      peer.say({ kind: 'reject', code: WSA.WSAECONNREFUSED })
+    },
+    (peer) => {
+      peer.say({ kind: 'welcome', segmentBytes: LINK_SEGMENT_BYTES }, peer.offer)
+    },
+    (peer) => {
+      peer.channel.send(open(), peer.offer)
+    },
+    (peer) => {
+      peer.channel.send(new Uint8Array(24))
+    },
+    (peer) => {
+      peer.channel.send(new Uint8Array(0), peer.offer)
+    },
+    (peer) => {
+      peer.channel.send(new Uint8Array(0))
+    },
   ]
   await scene.survives(async () => {
     for (const lie of lies) {
@@ -143,51 +195,77 @@ test('messages after WELCOME that no opener may send end the link', { timeout: T
   })
 })
 
-test('SEGMENT with a wrong index, size, kind or descriptor ends the link', { timeout: TIMEOUT_MS }, async () => {
-  const bytes = 1 << 20
-  const lies: ((peer: HostilePeer, memory: Memory) => void)[] = [
-    (peer, { fd }) => { peer.say({ kind: 'segment', index: 0, use: 'rings', bytes }, [fd]) },
-    (peer, { fd }) => { peer.say({ kind: 'segment', index: 2, use: 'rings', bytes }, [fd]) },
-    (peer, { fd }) => { peer.say({ kind: 'segment', index: 0xffffffff, use: 'rings', bytes }, [fd]) },
-    (peer, { fd }) => { peer.say({ kind: 'segment', index: 1, use: 'rings', bytes: bytes * 2 }, [fd]) },
-    (peer, { fd }) => { peer.say({ kind: 'segment', index: 1, use: 'slots', bytes }, [fd]) },
-    (peer, { fd }) => { peer.say({ kind: 'segment', index: 1, use: 'rings', bytes }, [fd, fd]) },
-    (peer) => { peer.say({ kind: 'segment', index: 1, use: 'rings', bytes }) },
-    (peer) => { peer.say({ kind: 'segment', index: 1, use: 'rings', bytes }, [peer.status.fd]) },
-    (peer) => { peer.say({ kind: 'segment', index: 1, use: 'rings', bytes }, [peer.doorbell]) },
-    (peer, { fd }) => {
-      const message = encodeMessage({ kind: 'segment', index: 1, use: 'rings', bytes })
-      new DataView(message.buffer).setUint32(16, 9, true)
-      peer.channel.send(message, [fd])
-    },
-  ]
-  const memory = Memory.create(bytes)
-  await scene.survives(async () => {
-    for (const lie of lies) {
-      const peer = await HostilePeer.open(scene.port)
-      lie(peer, memory)
-      await peer.channel.ended()
-      peer.close()
-    }
-  })
-  memory.release()
-})
+test(
+  'SEGMENT with a wrong index, size, kind or descriptor ends the link',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    const bytes = 1 << 20
+    const lies: ((peer: HostilePeer, memory: Memory) => void)[] = [
+      (peer, { fd }) => {
+        peer.say({ kind: 'segment', index: 0, use: 'rings', bytes }, [fd])
+      },
+      (peer, { fd }) => {
+        peer.say({ kind: 'segment', index: 2, use: 'rings', bytes }, [fd])
+      },
+      (peer, { fd }) => {
+        peer.say({ kind: 'segment', index: 0xffffffff, use: 'rings', bytes }, [fd])
+      },
+      (peer, { fd }) => {
+        peer.say({ kind: 'segment', index: 1, use: 'rings', bytes: bytes * 2 }, [fd])
+      },
+      (peer, { fd }) => {
+        peer.say({ kind: 'segment', index: 1, use: 'slots', bytes }, [fd])
+      },
+      (peer, { fd }) => {
+        peer.say({ kind: 'segment', index: 1, use: 'rings', bytes }, [fd, fd])
+      },
+      (peer) => {
+        peer.say({ kind: 'segment', index: 1, use: 'rings', bytes })
+      },
+      (peer) => {
+        peer.say({ kind: 'segment', index: 1, use: 'rings', bytes }, [peer.status.fd])
+      },
+      (peer) => {
+        peer.say({ kind: 'segment', index: 1, use: 'rings', bytes }, [peer.doorbell])
+      },
+      (peer, { fd }) => {
+        const message = encodeMessage({ kind: 'segment', index: 1, use: 'rings', bytes })
+        new DataView(message.buffer).setUint32(16, 9, true)
+        peer.channel.send(message, [fd])
+      },
+    ]
+    const memory = Memory.create(bytes)
+    await scene.survives(async () => {
+      for (const lie of lies) {
+        const peer = await HostilePeer.open(scene.port)
+        lie(peer, memory)
+        await peer.channel.ended()
+        peer.close()
+      }
+    })
+    memory.release()
+  },
+)
 
-test('segments beyond the bytes of a link end it, and their memory goes', { timeout: TIMEOUT_MS }, async () => {
-  const memory = Memory.create(1 << 20)
-  await scene.survives(async () => {
-    const peer = await HostilePeer.open(scene.port)
-    const over = peer.channel.ended()
-    for (let index = 1; index <= 256; index += 1) {
-      // One memory, named again and again: it is the mappings that are counted.
-      const message = encodeMessage({ kind: 'segment', index, use: 'rings', bytes: 1 << 20 })
-      if (native.send(peer.channel.fd, message, [memory.fd]) !== 0) await new Promise(setImmediate)
-    }
-    await within(over, LIMIT_MS, 'the end of the link')
-    peer.close()
-  })
-  memory.release()
-})
+test(
+  'segments beyond the bytes of a link end it, and their memory goes',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    const memory = Memory.create(1 << 20)
+    await scene.survives(async () => {
+      const peer = await HostilePeer.open(scene.port)
+      const over = peer.channel.ended()
+      for (let index = 1; index <= 256; index += 1) {
+        // One memory, named again and again: it is the mappings that are counted.
+        const message = encodeMessage({ kind: 'segment', index, use: 'rings', bytes: 1 << 20 })
+        if (native.send(peer.channel.fd, message, [memory.fd]) !== 0) await new Promise(setImmediate)
+      }
+      await within(over, LIMIT_MS, 'the end of the link')
+      peer.close()
+    })
+    memory.release()
+  },
+)
 
 test('requirement: silent channels are bounded in number and time', { timeout: TIMEOUT_MS }, async () => {
   await scene.survives(async () => {
@@ -235,7 +313,8 @@ test('pitfall 11: descriptors of a refused OPEN are closed at once', { timeout: 
   for (const peer of peers) await rejectionOf(peer.channel)
   // The attackers still hold their ends: the victim must not need their death to let go.
   await eventually(
-    () => (censusOf(scene.victim.app.pid).descriptors['eventfd'] ?? 0) <= (counted.descriptors['eventfd'] ?? 0),
+    () =>
+      (censusOf(scene.victim.app.pid).descriptors['eventfd'] ?? 0) <= (counted.descriptors['eventfd'] ?? 0),
     LIMIT_MS,
     () => `the eventfds of refused peers to go: ${JSON.stringify(censusOf(scene.victim.app.pid))}`,
   )
@@ -243,13 +322,20 @@ test('pitfall 11: descriptors of a refused OPEN are closed at once', { timeout: 
   for (const peer of peers) peer.close()
 })
 
-test('an honest hand works beside all that: the helper itself is sound', { timeout: TIMEOUT_MS }, async () => {
-  await scene.survives(async () => {
-    const { peer, end, from } = await scene.hostile()
-    end.write('hello')
-    await eventually(() => end.received === 'hello', LIMIT_MS, () => `an echo, not '${end.received}'`)
-    peer.close()
-    assert.equal(await scene.victim.departure(from), 'ECONNRESET')
-  })
-})
-
+test(
+  'an honest hand works beside all that: the helper itself is sound',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await scene.survives(async () => {
+      const { peer, end, from } = await scene.hostile()
+      end.write('hello')
+      await eventually(
+        () => end.received === 'hello',
+        LIMIT_MS,
+        () => `an echo, not '${end.received}'`,
+      )
+      peer.close()
+      assert.equal(await scene.victim.departure(from), 'ECONNRESET')
+    })
+  },
+)

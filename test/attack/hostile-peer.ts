@@ -170,7 +170,11 @@ export class HostilePeer {
 
   /** Says that we have read all of the victim's notifications, so that it appends, and rings, again. */
   consume(): void {
-    Atomics.store(this.own.words, layout.NOTIFY_CONSUMED, Atomics.load(this.theirs.words, layout.NOTIFY_PRODUCED))
+    Atomics.store(
+      this.own.words,
+      layout.NOTIFY_CONSUMED,
+      Atomics.load(this.theirs.words, layout.NOTIFY_PRODUCED),
+    )
   }
 
   ring(): void {
@@ -225,14 +229,19 @@ export class HostilePeer {
         return answer.generation === generation && answer.phase === phase
       },
       LIMIT_MS,
-      () => `phase ${phase} of generation ${generation} in slot ${id}, not ${JSON.stringify(this.answer(id))}`,
+      () =>
+        `phase ${phase} of generation ${generation} in slot ${id}, not ${JSON.stringify(this.answer(id))}`,
     )
   }
 
   /** Acceptor: waits for a request in the first slot; false when it was given up already. */
   async asked(): Promise<boolean> {
     const over = [layout.PHASE_OPEN, layout.PHASE_CLOSED]
-    await eventually(() => over.includes(this.answer(0).phase), LIMIT_MS, () => 'a request')
+    await eventually(
+      () => over.includes(this.answer(0).phase),
+      LIMIT_MS,
+      () => 'a request',
+    )
     return this.answer(0).phase === layout.PHASE_OPEN
   }
 

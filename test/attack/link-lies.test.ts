@@ -7,7 +7,15 @@ import { Overlapped, WSA } from '../../src/spi/index.ts'
 import { censusOf, leftovers } from '../support/census.ts'
 import { deferred, eventually, within } from '../support/waiting.ts'
 import { Channel, LIMIT_MS, closeAll, native } from './channel.ts'
-import { HOST, HostilePeer, HostileServer, Memory, doorName, endpoint, honestRequest } from './hostile-peer.ts'
+import {
+  HOST,
+  HostilePeer,
+  HostileServer,
+  Memory,
+  doorName,
+  endpoint,
+  honestRequest,
+} from './hostile-peer.ts'
 import { ProviderVictim } from './provider-victim.ts'
 
 const TIMEOUT_MS = 30_000
@@ -28,48 +36,56 @@ async function setUp(test: TestContext) {
   return { victim, listener, port, peer, heard }
 }
 
-test('generation replays: a slot carries one connection at a time, and its end is told', { timeout: TIMEOUT_MS }, async (t) => {
-  const { victim, listener, port, peer, heard } = await setUp(t)
-  for (const generation of [1, 2, 1]) {
-    peer.ask(0, generation, honestRequest(port))
-    await heard()
-  }
-  const ends: Promise<void>[] = []
-  for (let tries = 0; tries < 5; tries += 1) {
-    const accepted = victim.accept(listener)
-    if (!accepted.ok) continue
-    const { socket } = accepted.value
-    const end = deferred()
-    ends.push(end.promise)
-    const receive = (): void => {
-      const told = new Overlapped({
-        completed: (status) => {
-          if (status === 0) receive()
-          else end.resolve(undefined)
-        },
-      })
-      if (socket.receive(told) === WSA.WSAECONNRESET) end.resolve(undefined)
+test(
+  'generation replays: a slot carries one connection at a time, and its end is told',
+  { timeout: TIMEOUT_MS },
+  async (t) => {
+    const { victim, listener, port, peer, heard } = await setUp(t)
+    for (const generation of [1, 2, 1]) {
+      peer.ask(0, generation, honestRequest(port))
+      await heard()
     }
-    receive()
-  }
-  peer.close()
-  await within(Promise.all(ends), LIMIT_MS, `the end of all ${ends.length} connections of a dead peer`)
-  assert.ok(ends.length <= 1, `one slot gave ${ends.length} connections`)
-})
+    const ends: Promise<void>[] = []
+    for (let tries = 0; tries < 5; tries += 1) {
+      const accepted = victim.accept(listener)
+      if (!accepted.ok) continue
+      const { socket } = accepted.value
+      const end = deferred()
+      ends.push(end.promise)
+      const receive = (): void => {
+        const told = new Overlapped({
+          completed: (status) => {
+            if (status === 0) receive()
+            else end.resolve(undefined)
+          },
+        })
+        if (socket.receive(told) === WSA.WSAECONNRESET) end.resolve(undefined)
+      }
+      receive()
+    }
+    peer.close()
+    await within(Promise.all(ends), LIMIT_MS, `the end of all ${ends.length} connections of a dead peer`)
+    assert.ok(ends.length <= 1, `one slot gave ${ends.length} connections`)
+  },
+)
 
-test('a slot whose request is queued twice is answered without harm to the first connection', { timeout: TIMEOUT_MS }, async (t) => {
-  const { victim, listener, port, peer, heard } = await setUp(t)
-  peer.ask(0, 1, honestRequest(port))
-  await heard()
-  peer.ask(0, 2, honestRequest(port))
-  await heard()
-  for (let tries = 0; tries < 5; tries += 1) victim.accept(listener)
-  assert.deepEqual(
-    { generation: peer.answer(0).generation, phase: peer.answer(0).phase },
-    { generation: 2, phase: layout.PHASE_ACCEPTED },
-  )
-  peer.close()
-})
+test(
+  'a slot whose request is queued twice is answered without harm to the first connection',
+  { timeout: TIMEOUT_MS },
+  async (t) => {
+    const { victim, listener, port, peer, heard } = await setUp(t)
+    peer.ask(0, 1, honestRequest(port))
+    await heard()
+    peer.ask(0, 2, honestRequest(port))
+    await heard()
+    for (let tries = 0; tries < 5; tries += 1) victim.accept(listener)
+    assert.deepEqual(
+      { generation: peer.answer(0).generation, phase: peer.answer(0).phase },
+      { generation: 2, phase: layout.PHASE_ACCEPTED },
+    )
+    peer.close()
+  },
+)
 
 /** Takes descriptor numbers that were just given back, and tells what arrives on each. */
 function squat(count: number): { readonly arrived: () => Promise<boolean>; close(): void } {
@@ -86,89 +102,125 @@ function squat(count: number): { readonly arrived: () => Promise<boolean>; close
   }
 }
 
-test('pitfall 6: a request whose link is gone is not answered over whatever has its descriptor now', { timeout: TIMEOUT_MS }, async (t) => {
-  const { victim, listener, port, peer, heard } = await setUp(t)
-  peer.ask(0, 1, honestRequest(port))
-  await heard()
-  peer.close()
-  await eventually(() => victim.provider.stats.links === 0, LIMIT_MS, () => 'the link to end')
-  const others = squat(20)
-  assert.equal(victim.accept(listener).ok, false)
-  assert.equal(await others.arrived(), false, 'somebody else was sent a message of the link')
-  others.close()
-})
+test(
+  'pitfall 6: a request whose link is gone is not answered over whatever has its descriptor now',
+  { timeout: TIMEOUT_MS },
+  async (t) => {
+    const { victim, listener, port, peer, heard } = await setUp(t)
+    peer.ask(0, 1, honestRequest(port))
+    await heard()
+    peer.close()
+    await eventually(
+      () => victim.provider.stats.links === 0,
+      LIMIT_MS,
+      () => 'the link to end',
+    )
+    const others = squat(20)
+    assert.equal(victim.accept(listener).ok, false)
+    assert.equal(await others.arrived(), false, 'somebody else was sent a message of the link')
+    others.close()
+  },
+)
 
-test('pitfall 6: closing a listener says nothing over the descriptors of links that are gone', { timeout: TIMEOUT_MS }, async (t) => {
-  const { victim, listener, port, peer, heard } = await setUp(t)
-  peer.ask(0, 1, honestRequest(port))
-  await heard()
-  peer.close()
-  await eventually(() => victim.provider.stats.links === 0, LIMIT_MS, () => 'the link to end')
-  const others = squat(20)
-  listener.close()
-  assert.equal(await others.arrived(), false, 'somebody else was sent a message of the link')
-  others.close()
-})
+test(
+  'pitfall 6: closing a listener says nothing over the descriptors of links that are gone',
+  { timeout: TIMEOUT_MS },
+  async (t) => {
+    const { victim, listener, port, peer, heard } = await setUp(t)
+    peer.ask(0, 1, honestRequest(port))
+    await heard()
+    peer.close()
+    await eventually(
+      () => victim.provider.stats.links === 0,
+      LIMIT_MS,
+      () => 'the link to end',
+    )
+    const others = squat(20)
+    listener.close()
+    assert.equal(await others.arrived(), false, 'somebody else was sent a message of the link')
+    others.close()
+  },
+)
 
-test('pitfall 6: a link that is down makes no further memory for its peer', { timeout: TIMEOUT_MS }, async (t) => {
-  const { victim, listener, port, peer, heard } = await setUp(t)
-  const { id } = { id: 64 }
-  peer.addSegment('slots')
-  peer.ask(0, 1, honestRequest(port))
-  await heard()
-  assert.ok(victim.accept(listener).ok)
-  // The connection keeps the memory; the channel goes.
-  peer.channel.close()
-  await eventually(() => victim.provider.stats.links === 0, LIMIT_MS, () => 'the link to end')
-  const others = squat(20)
-  const { bytes } = victim.provider.stats
-  peer.writeRawRequest(id, new Uint8Array(0))
-  peer.setState(id, 1, layout.PHASE_OPEN)
-  peer.notify(id)
-  await new Promise((resolve) => setTimeout(resolve, 20))
-  assert.equal(await others.arrived(), false, 'somebody else was sent a message of the link')
-  assert.equal(victim.provider.stats.bytes, bytes)
-  others.close()
-})
+test(
+  'pitfall 6: a link that is down makes no further memory for its peer',
+  { timeout: TIMEOUT_MS },
+  async (t) => {
+    const { victim, listener, port, peer, heard } = await setUp(t)
+    const { id } = { id: 64 }
+    peer.addSegment('slots')
+    peer.ask(0, 1, honestRequest(port))
+    await heard()
+    assert.ok(victim.accept(listener).ok)
+    // The connection keeps the memory; the channel goes.
+    peer.channel.close()
+    await eventually(
+      () => victim.provider.stats.links === 0,
+      LIMIT_MS,
+      () => 'the link to end',
+    )
+    const others = squat(20)
+    const { bytes } = victim.provider.stats
+    peer.writeRawRequest(id, new Uint8Array(0))
+    peer.setState(id, 1, layout.PHASE_OPEN)
+    peer.notify(id)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    assert.equal(await others.arrived(), false, 'somebody else was sent a message of the link')
+    assert.equal(victim.provider.stats.bytes, bytes)
+    others.close()
+  },
+)
 
-test('a peer that fills its channel and goes is forgotten with everything it sent', { timeout: TIMEOUT_MS }, async (t) => {
-  const { victim, port, peer } = await setUp(t)
-  peer.close()
-  await eventually(() => victim.provider.stats.links === 0, LIMIT_MS, () => 'the link to end')
-  const before = censusOf()
-  for (let round = 0; round < 10; round += 1) {
-    const other = await HostilePeer.open(port)
-    for (let sent = 0; sent < 30; sent += 1) other.addSegment('rings').release()
-    other.close()
-  }
-  await eventually(
-    () => leftovers(before, censusOf()).length === 0,
-    LIMIT_MS,
-    () => leftovers(before, censusOf()).join('; '),
-  )
-})
+test(
+  'a peer that fills its channel and goes is forgotten with everything it sent',
+  { timeout: TIMEOUT_MS },
+  async (t) => {
+    const { victim, port, peer } = await setUp(t)
+    peer.close()
+    await eventually(
+      () => victim.provider.stats.links === 0,
+      LIMIT_MS,
+      () => 'the link to end',
+    )
+    const before = censusOf()
+    for (let round = 0; round < 10; round += 1) {
+      const other = await HostilePeer.open(port)
+      for (let sent = 0; sent < 30; sent += 1) other.addSegment('rings').release()
+      other.close()
+    }
+    await eventually(
+      () => leftovers(before, censusOf()).length === 0,
+      LIMIT_MS,
+      () => leftovers(before, censusOf()).join('; '),
+    )
+  },
+)
 
-test('pitfall 24: a link that is never welcomed does not stay for ever', { timeout: TIMEOUT_MS }, async (t) => {
-  const victim = new ProviderVictim()
-  t.after(() => {
-    victim.close()
-  })
-  const server = await HostileServer.listen()
-  t.after(() => {
-    server.close()
-  })
-  const socket = victim.socket()
-  assert.equal(socket.bind(endpoint(HOST, 30_001)), 0)
-  assert.equal(socket.connect(endpoint(HOST, server.port), new Uint8Array(20)), WSA.WSAEWOULDBLOCK)
-  const channel = await server.door.next()
-  assert.equal(victim.provider.stats.links, 1)
-  // What the switch does after its connect timeout.
-  socket.close()
-  victim.clock.advance(3_600_000)
-  await new Promise(setImmediate)
-  assert.equal(victim.provider.stats.links, 0, 'an hour later it still waits for WELCOME')
-  channel.close()
-})
+test(
+  'pitfall 24: a link that is never welcomed does not stay for ever',
+  { timeout: TIMEOUT_MS },
+  async (t) => {
+    const victim = new ProviderVictim()
+    t.after(() => {
+      victim.close()
+    })
+    const server = await HostileServer.listen()
+    t.after(() => {
+      server.close()
+    })
+    const socket = victim.socket()
+    assert.equal(socket.bind(endpoint(HOST, 30_001)), 0)
+    assert.equal(socket.connect(endpoint(HOST, server.port), new Uint8Array(20)), WSA.WSAEWOULDBLOCK)
+    const channel = await server.door.next()
+    assert.equal(victim.provider.stats.links, 1)
+    // What the switch does after its connect timeout.
+    socket.close()
+    victim.clock.advance(3_600_000)
+    await new Promise(setImmediate)
+    assert.equal(victim.provider.stats.links, 0, 'an hour later it still waits for WELCOME')
+    channel.close()
+  },
+)
 
 test('limits.maxBytesPerLink bounds what a peer can make us map', { timeout: TIMEOUT_MS }, async (t) => {
   const victim = new ProviderVictim({ maxBytesPerLink: layout.LINK_SEGMENT_BYTES + (2 << 20) })
@@ -187,20 +239,28 @@ test('limits.maxBytesPerLink bounds what a peer can make us map', { timeout: TIM
   memory.release()
 })
 
-test('requirement: silent channels end when their time is over, and not before', { timeout: TIMEOUT_MS }, async (t) => {
-  const victim = new ProviderVictim({ handshakeMs: 500 })
-  const { port } = victim.listen()
-  t.after(() => {
-    victim.close()
-  })
-  const silent = Channel.connect(doorName(port))
-  const before = censusOf().descriptors['socket'] ?? 0
-  // It has been taken once the process holds one socket more.
-  await eventually(() => (censusOf().descriptors['socket'] ?? 0) > before, LIMIT_MS, () => 'the channel to be taken')
-  victim.clock.advance(499)
-  await new Promise(setImmediate)
-  assert.equal(native.receive(silent.fd), -11)
-  victim.clock.advance(1)
-  await silent.ended()
-  silent.close()
-})
+test(
+  'requirement: silent channels end when their time is over, and not before',
+  { timeout: TIMEOUT_MS },
+  async (t) => {
+    const victim = new ProviderVictim({ handshakeMs: 500 })
+    const { port } = victim.listen()
+    t.after(() => {
+      victim.close()
+    })
+    const silent = Channel.connect(doorName(port))
+    const before = censusOf().descriptors['socket'] ?? 0
+    // It has been taken once the process holds one socket more.
+    await eventually(
+      () => (censusOf().descriptors['socket'] ?? 0) > before,
+      LIMIT_MS,
+      () => 'the channel to be taken',
+    )
+    victim.clock.advance(499)
+    await new Promise(setImmediate)
+    assert.equal(native.receive(silent.fd), -11)
+    victim.clock.advance(1)
+    await silent.ended()
+    silent.close()
+  },
+)

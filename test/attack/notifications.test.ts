@@ -52,33 +52,41 @@ for (const [what, cursor] of JUMPS) {
     })
   })
 
-  test(`a notification cursor ${what} ends the connections of the link, and the victim rests`, { timeout: TIMEOUT_MS }, async () => {
-    await scene.survives(async () => {
-      const { peer, from } = await scene.hostile()
-      peer.setProduced(peer.produced + cursor)
-      await peer.channel.ended()
-      await scene.victim.departure(from)
-      await isIdle()
-      peer.close()
-    })
-  })
-
-  test(`a notification cursor ${what} does not keep busy an application that holds on to the connection`, { timeout: TIMEOUT_MS }, async () => {
-    await scene.survives(async () => {
-      await scene.victim.ask('read', { on: false })
-      const { peer, from } = await scene.hostile()
-      await scene.victim.ask('read', { on: true })
-      peer.setProduced(peer.produced + cursor)
-      await peer.channel.ended()
-      try {
-        await isIdle()
-      } finally {
-        peer.close()
-        await scene.victim.ask('drop', { port: from })
+  test(
+    `a notification cursor ${what} ends the connections of the link, and the victim rests`,
+    { timeout: TIMEOUT_MS },
+    async () => {
+      await scene.survives(async () => {
+        const { peer, from } = await scene.hostile()
+        peer.setProduced(peer.produced + cursor)
+        await peer.channel.ended()
         await scene.victim.departure(from)
-      }
-    })
-  })
+        await isIdle()
+        peer.close()
+      })
+    },
+  )
+
+  test(
+    `a notification cursor ${what} does not keep busy an application that holds on to the connection`,
+    { timeout: TIMEOUT_MS },
+    async () => {
+      await scene.survives(async () => {
+        await scene.victim.ask('read', { on: false })
+        const { peer, from } = await scene.hostile()
+        await scene.victim.ask('read', { on: true })
+        peer.setProduced(peer.produced + cursor)
+        await peer.channel.ended()
+        try {
+          await isIdle()
+        } finally {
+          peer.close()
+          await scene.victim.ask('drop', { port: from })
+          await scene.victim.departure(from)
+        }
+      })
+    },
+  )
 }
 
 test('a link that is down does not listen to its peer any more', { timeout: TIMEOUT_MS }, async () => {
@@ -114,47 +122,64 @@ test('a consumed cursor out of range ends the link', { timeout: TIMEOUT_MS }, as
   })
 })
 
-test('ids of slots that do not exist, were never opened or lie beyond every limit are passed over', { timeout: TIMEOUT_MS }, async () => {
-  await scene.survives(async () => {
-    const { peer, end, from } = await scene.hostile()
-    for (const id of [1, 63, 64, 65, 16_383, 16_384, 65_535, 0x7fffffff, 0x80000000, 0xffffffff]) peer.notify(id)
-    await heard(peer)
-    end.write('go on')
-    await eventually(() => end.received === 'go on', LIMIT_MS, () => 'an echo')
-    peer.close()
-    await scene.victim.departure(from)
-  })
-})
+test(
+  'ids of slots that do not exist, were never opened or lie beyond every limit are passed over',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await scene.survives(async () => {
+      const { peer, end, from } = await scene.hostile()
+      for (const id of [1, 63, 64, 65, 16_383, 16_384, 65_535, 0x7fffffff, 0x80000000, 0xffffffff])
+        peer.notify(id)
+      await heard(peer)
+      end.write('go on')
+      await eventually(
+        () => end.received === 'go on',
+        LIMIT_MS,
+        () => 'an echo',
+      )
+      peer.close()
+      await scene.victim.departure(from)
+    })
+  },
+)
 
-test('16384 notifications of one slot in one go are taken in turn with everything else', { timeout: TIMEOUT_MS }, async () => {
-  await scene.survives(async () => {
-    const { peer, from } = await scene.hostile()
-    peer.own.words.fill(0, layout.NOTIFY_RING_WORD, layout.NOTIFY_RING_WORD + layout.MAX_CONNECTIONS)
-    peer.setProduced(peer.produced + layout.MAX_CONNECTIONS)
-    await scene.victim.state()
-    await heard(peer)
-    peer.close()
-    await scene.victim.departure(from)
-  })
-})
+test(
+  '16384 notifications of one slot in one go are taken in turn with everything else',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await scene.survives(async () => {
+      const { peer, from } = await scene.hostile()
+      peer.own.words.fill(0, layout.NOTIFY_RING_WORD, layout.NOTIFY_RING_WORD + layout.MAX_CONNECTIONS)
+      peer.setProduced(peer.produced + layout.MAX_CONNECTIONS)
+      await scene.victim.state()
+      await heard(peer)
+      peer.close()
+      await scene.victim.departure(from)
+    })
+  },
+)
 
-test('a request in a slot of a segment that was never sent is not answered from thin air', { timeout: TIMEOUT_MS }, async () => {
-  await scene.survives(async () => {
-    const peer = await HostilePeer.open(scene.port)
-    peer.notify(64)
-    peer.notify(320)
-    await heard(peer)
-    peer.addSegment('slots')
-    const from = freshPort()
-    peer.ask(64, 1, honestRequest(scene.port, { remote: endpoint(HOST, from) }))
-    await peer.takeSlots()
-    await peer.answered(64, 1, layout.PHASE_ACCEPTED)
-    peer.agree(64)
-    await scene.victim.arrival(from)
-    peer.close()
-    await scene.victim.departure(from)
-  })
-})
+test(
+  'a request in a slot of a segment that was never sent is not answered from thin air',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await scene.survives(async () => {
+      const peer = await HostilePeer.open(scene.port)
+      peer.notify(64)
+      peer.notify(320)
+      await heard(peer)
+      peer.addSegment('slots')
+      const from = freshPort()
+      peer.ask(64, 1, honestRequest(scene.port, { remote: endpoint(HOST, from) }))
+      await peer.takeSlots()
+      await peer.answered(64, 1, layout.PHASE_ACCEPTED)
+      peer.agree(64)
+      await scene.victim.arrival(from)
+      peer.close()
+      await scene.victim.departure(from)
+    })
+  },
+)
 
 test('slot states that are garbage are passed over', { timeout: TIMEOUT_MS }, async () => {
   await scene.survives(async () => {
@@ -168,7 +193,11 @@ test('slot states that are garbage are passed over', { timeout: TIMEOUT_MS }, as
       await heard(peer)
     }
     end.write('go on')
-    await eventually(() => end.received === 'go on', LIMIT_MS, () => 'an echo')
+    await eventually(
+      () => end.received === 'go on',
+      LIMIT_MS,
+      () => 'an echo',
+    )
     peer.close()
     await scene.victim.departure(from)
   })
@@ -186,19 +215,26 @@ test('a connected slot whose state turns to garbage has lost its peer', { timeou
   }
 })
 
-test('a peer that uses a slot again before it was given back gets no second connection out of it', { timeout: TIMEOUT_MS }, async () => {
-  await scene.survives(async () => {
-    const { peer, from } = await scene.hostile()
-    const again = freshPort()
-    peer.ask(0, 2, honestRequest(scene.port, { remote: endpoint(HOST, again) }))
-    await scene.victim.departure(from)
-    await scene.victim.state()
-    const { generation, phase } = peer.answer(0)
-    assert.ok(generation === 1 || phase !== layout.PHASE_FREE, 'the slot went back to nothing')
-    peer.close()
-    await scene.victim.until(({ accepted }) => accepted === 1, 'the end of all connections but the bystander')
-  })
-})
+test(
+  'a peer that uses a slot again before it was given back gets no second connection out of it',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await scene.survives(async () => {
+      const { peer, from } = await scene.hostile()
+      const again = freshPort()
+      peer.ask(0, 2, honestRequest(scene.port, { remote: endpoint(HOST, again) }))
+      await scene.victim.departure(from)
+      await scene.victim.state()
+      const { generation, phase } = peer.answer(0)
+      assert.ok(generation === 1 || phase !== layout.PHASE_FREE, 'the slot went back to nothing')
+      peer.close()
+      await scene.victim.until(
+        ({ accepted }) => accepted === 1,
+        'the end of all connections but the bystander',
+      )
+    })
+  },
+)
 
 test('the same request announced a hundred times is one connection', { timeout: TIMEOUT_MS }, async () => {
   await scene.survives(async () => {
@@ -216,39 +252,51 @@ test('the same request announced a hundred times is one connection', { timeout: 
   })
 })
 
-test('a request that is accepted but never gone through with is dropped in time and tells nobody', { timeout: TIMEOUT_MS }, async () => {
-  await scene.survives(async () => {
-    const peer = await HostilePeer.open(scene.port)
-    peer.ask(0, 1, honestRequest(scene.port))
-    await peer.answered(0, 1, layout.PHASE_ACCEPTED)
-    await peer.answered(0, 1, layout.PHASE_CLOSED)
-    assert.equal((await scene.victim.state()).accepted, 1)
-    peer.close()
-  })
-})
+test(
+  'a request that is accepted but never gone through with is dropped in time and tells nobody',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await scene.survives(async () => {
+      const peer = await HostilePeer.open(scene.port)
+      peer.ask(0, 1, honestRequest(scene.port))
+      await peer.answered(0, 1, layout.PHASE_ACCEPTED)
+      await peer.answered(0, 1, layout.PHASE_CLOSED)
+      assert.equal((await scene.victim.state()).accepted, 1)
+      peer.close()
+    })
+  },
+)
 
-test('a peer that never gives a closed slot back holds that slot and no more', { timeout: TIMEOUT_MS }, async () => {
-  await scene.survives(async () => {
-    const { peer, end, from } = await scene.hostile()
-    await scene.victim.ask('drop', { port: from })
-    await scene.victim.departure(from)
-    await peer.answered(0, 1, layout.PHASE_CLOSED)
-    assert.equal(end.flags & FLAG_ABORT, 0)
-    for (let i = 0; i < 50; i += 1) peer.notify(0)
-    await heard(peer)
-    assert.equal((await scene.victim.state()).shm.connections, 1)
-    peer.close()
-  })
-})
+test(
+  'a peer that never gives a closed slot back holds that slot and no more',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await scene.survives(async () => {
+      const { peer, end, from } = await scene.hostile()
+      await scene.victim.ask('drop', { port: from })
+      await scene.victim.departure(from)
+      await peer.answered(0, 1, layout.PHASE_CLOSED)
+      assert.equal(end.flags & FLAG_ABORT, 0)
+      for (let i = 0; i < 50; i += 1) peer.notify(0)
+      await heard(peer)
+      assert.equal((await scene.victim.state()).shm.connections, 1)
+      peer.close()
+    })
+  },
+)
 
-test('the code of a refusal is the one thing an opener learns of a malformed request', { timeout: TIMEOUT_MS }, async () => {
-  await scene.survives(async () => {
-    const peer = await HostilePeer.open(scene.port)
-    peer.writeRawRequest(0, new Uint8Array(0))
-    peer.setState(0, 1, layout.PHASE_OPEN)
-    peer.notify(0)
-    await peer.answered(0, 1, layout.PHASE_REFUSED)
-    assert.equal(peer.answer(0).detail, WSA.WSAEFAULT)
-    peer.close()
-  })
-})
+test(
+  'the code of a refusal is the one thing an opener learns of a malformed request',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await scene.survives(async () => {
+      const peer = await HostilePeer.open(scene.port)
+      peer.writeRawRequest(0, new Uint8Array(0))
+      peer.setState(0, 1, layout.PHASE_OPEN)
+      peer.notify(0)
+      await peer.answered(0, 1, layout.PHASE_REFUSED)
+      assert.equal(peer.answer(0).detail, WSA.WSAEFAULT)
+      peer.close()
+    })
+  },
+)

@@ -3,7 +3,15 @@ import type { Clock } from '../../src/base/clock.ts'
 import { ShmProvider, shm } from '../../src/providers/shm/index.ts'
 import type { ShmLimits } from '../../src/providers/shm/index.ts'
 import { FD_ACCEPT, SPI_VERSION } from '../../src/spi/index.ts'
-import type { Accepted, EventObject, Overlapped, Result, SanSocket, Status, Upcalls } from '../../src/spi/index.ts'
+import type {
+  Accepted,
+  EventObject,
+  Overlapped,
+  Result,
+  SanSocket,
+  Status,
+  Upcalls,
+} from '../../src/spi/index.ts'
 import { HELLO, HOST, endpoint } from './hostile-peer.ts'
 import { native } from './channel.ts'
 

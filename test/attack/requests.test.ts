@@ -43,13 +43,21 @@ type Changes = Partial<SlotRequest>
 const port = (): number => scene.port
 const REQUESTS: readonly [what: string, changes: () => Changes, code: number][] = [
   ['from an address of another host', () => ({ remote: endpoint('192.0.2.1', 40_000) }), WSA.WSAEACCES],
-  ['from an IPv6 address of another host', () => ({ remote: endpoint('2001:db8::1', 40_000) }), WSA.WSAEACCES],
+  [
+    'from an IPv6 address of another host',
+    () => ({ remote: endpoint('2001:db8::1', 40_000) }),
+    WSA.WSAEACCES,
+  ],
   ['from the wildcard', () => ({ remote: endpoint('0.0.0.0', 40_000) }), WSA.WSAEACCES],
   ['from the IPv6 wildcard', () => ({ remote: endpoint('::', 40_000) }), WSA.WSAEACCES],
   ['from a broadcast address', () => ({ remote: endpoint('255.255.255.255', 40_000) }), WSA.WSAEACCES],
   ['from port 0', () => ({ remote: endpoint(HOST, 0) }), WSA.WSAEACCES],
   ['from an address of the other family', () => ({ remote: endpoint('::1', 40_000) }), WSA.WSAEACCES],
-  ['from an IPv4 address in IPv6 clothes', () => ({ remote: endpoint('::ffff:127.0.0.1', 40_000) }), WSA.WSAEACCES],
+  [
+    'from an IPv4 address in IPv6 clothes',
+    () => ({ remote: endpoint('::ffff:127.0.0.1', 40_000) }),
+    WSA.WSAEACCES,
+  ],
   ['from an address with a zone', () => ({ remote: endpoint('::1%lo', 40_000) }), WSA.WSAEFAULT],
   ['to another port', () => ({ local: endpoint(HOST, port() - 1) }), WSA.WSAETIMEDOUT],
   ['to port 0', () => ({ local: endpoint(HOST, 0) }), WSA.WSAETIMEDOUT],
@@ -78,7 +86,12 @@ for (const [what, changes, code] of REQUESTS) {
     await scene.survives(async () => {
       const peer = await HostilePeer.open(port())
       try {
-        assert.equal(await verdictOn(peer, 1, () => { peer.writeRequest(0, honestRequest(port(), changes())) }), code)
+        assert.equal(
+          await verdictOn(peer, 1, () => {
+            peer.writeRequest(0, honestRequest(port(), changes()))
+          }),
+          code,
+        )
       } finally {
         peer.close()
       }
@@ -91,85 +104,124 @@ test('a request of a newer session is refused with the version', { timeout: TIME
     const peer = await HostilePeer.open(port())
     const callerData = HELLO.slice()
     new DataView(callerData.buffer).setUint16(4, 2, true)
-    const code = await verdictOn(peer, 1, () => { peer.writeRequest(0, honestRequest(port(), { callerData })) })
+    const code = await verdictOn(peer, 1, () => {
+      peer.writeRequest(0, honestRequest(port(), { callerData }))
+    })
     assert.equal(code, WSA.WSAVERNOTSUPPORTED)
     peer.close()
   })
 })
 
 for (const maxRingBytes of [0, 1, 0xffffffff, 12345]) {
-  test(`a hello that promises rings of ${maxRingBytes} bytes is made the best of`, { timeout: TIMEOUT_MS }, async () => {
+  test(
+    `a hello that promises rings of ${maxRingBytes} bytes is made the best of`,
+    { timeout: TIMEOUT_MS },
+    async () => {
+      await scene.survives(async () => {
+        const peer = await HostilePeer.open(port())
+        const from = freshPort()
+        const remote = endpoint(HOST, from)
+        const end = await peer.connect(
+          0,
+          1,
+          honestRequest(port(), { remote, callerData: hello({ maxRingBytes }) }),
+        )
+        await scene.victim.arrival(from)
+        end.write('small talk')
+        await eventually(
+          () => end.received === 'small talk',
+          LIMIT_MS,
+          () => `an echo, not '${end.received}'`,
+        )
+        await scene.victim.ask('flood', { port: from })
+        peer.close()
+        await scene.victim.departure(from)
+      })
+    },
+  )
+}
+
+test(
+  'pitfall 4: whatever bytes lie where a request should be, the link goes on',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    const random = new Random(4)
+    await scene.survives(async () => {
+      const peer = await HostilePeer.open(port())
+      const template = new Uint8Array(960)
+      const length = writeRequest(template, 0, honestRequest(port()))
+      for (let generation = 1; generation <= 300; generation += 1) {
+        const bytes = template.slice(0, random.chance(0.5) ? length : random.between(0, 960))
+        for (let hits = random.between(1, 4); hits > 0 && bytes.length > 0; hits -= 1) {
+          bytes[random.between(0, bytes.length - 1)] = random.between(0, 255)
+        }
+        const claimed = random.chance(0.2) ? random.pick([0, 961, 1216, 0x7fffffff, -1]) : bytes.length
+        const verdict = await verdictOn(peer, generation, () => {
+          peer.writeRawRequest(0, bytes, claimed)
+        })
+        // Some stay valid; they are given up, and the slot comes back.
+        if (verdict === 0) {
+          peer.setState(0, generation, layout.PHASE_CLOSED)
+          peer.notify(0)
+          await peer.answered(0, generation, layout.PHASE_CLOSED)
+        }
+      }
+      peer.close()
+    })
+  },
+)
+
+test(
+  'a wildcard listener takes no request for an address that is not of this host',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    const wild = await scene.victim.listen('0.0.0.0')
+    await scene.survives(async () => {
+      const peer = await HostilePeer.open(wild, '0.0.0.0')
+      const changes = { listener: doorName(wild, '0.0.0.0'), local: endpoint('192.0.2.7', wild) }
+      const code = await verdictOn(peer, 1, () => {
+        peer.writeRequest(0, honestRequest(wild, changes))
+      })
+      peer.close()
+      assert.notEqual(code, 0, 'it was accepted, and the application was told that 192.0.2.7 is its address')
+    })
+    await scene.victim.ask('unlisten', { port: wild })
+  },
+)
+
+test(
+  'a link to one listener serves the others of the process, as TCP would',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    const other = await scene.victim.listen()
     await scene.survives(async () => {
       const peer = await HostilePeer.open(port())
       const from = freshPort()
-      const remote = endpoint(HOST, from)
-      const end = await peer.connect(0, 1, honestRequest(port(), { remote, callerData: hello({ maxRingBytes }) }))
+      await peer.connect(0, 1, honestRequest(other, { remote: endpoint(HOST, from) }))
       await scene.victim.arrival(from)
-      end.write('small talk')
-      await eventually(() => end.received === 'small talk', LIMIT_MS, () => `an echo, not '${end.received}'`)
-      await scene.victim.ask('flood', { port: from })
       peer.close()
       await scene.victim.departure(from)
     })
-  })
-}
-
-test('pitfall 4: whatever bytes lie where a request should be, the link goes on', { timeout: TIMEOUT_MS }, async () => {
-  const random = new Random(4)
-  await scene.survives(async () => {
-    const peer = await HostilePeer.open(port())
-    const template = new Uint8Array(960)
-    const length = writeRequest(template, 0, honestRequest(port()))
-    for (let generation = 1; generation <= 300; generation += 1) {
-      const bytes = template.slice(0, random.chance(0.5) ? length : random.between(0, 960))
-      for (let hits = random.between(1, 4); hits > 0 && bytes.length > 0; hits -= 1) {
-        bytes[random.between(0, bytes.length - 1)] = random.between(0, 255)
-      }
-      const claimed = random.chance(0.2) ? random.pick([0, 961, 1216, 0x7fffffff, -1]) : bytes.length
-      const verdict = await verdictOn(peer, generation, () => { peer.writeRawRequest(0, bytes, claimed) })
-      // Some stay valid; they are given up, and the slot comes back.
-      if (verdict === 0) {
-        peer.setState(0, generation, layout.PHASE_CLOSED)
-        peer.notify(0)
-        await peer.answered(0, generation, layout.PHASE_CLOSED)
-      }
-    }
-    peer.close()
-  })
-})
-
-test('a wildcard listener takes no request for an address that is not of this host', { timeout: TIMEOUT_MS }, async () => {
-  const wild = await scene.victim.listen('0.0.0.0')
-  await scene.survives(async () => {
-    const peer = await HostilePeer.open(wild, '0.0.0.0')
-    const changes = { listener: doorName(wild, '0.0.0.0'), local: endpoint('192.0.2.7', wild) }
-    const code = await verdictOn(peer, 1, () => { peer.writeRequest(0, honestRequest(wild, changes)) })
-    peer.close()
-    assert.notEqual(code, 0, 'it was accepted, and the application was told that 192.0.2.7 is its address')
-  })
-  await scene.victim.ask('unlisten', { port: wild })
-})
-
-test('a link to one listener serves the others of the process, as TCP would', { timeout: TIMEOUT_MS }, async () => {
-  const other = await scene.victim.listen()
-  await scene.survives(async () => {
-    const peer = await HostilePeer.open(port())
-    const from = freshPort()
-    await peer.connect(0, 1, honestRequest(other, { remote: endpoint(HOST, from) }))
-    await scene.victim.arrival(from)
-    peer.close()
-    await scene.victim.departure(from)
-  })
-  await scene.victim.ask('unlisten', { port: other })
-})
+    await scene.victim.ask('unlisten', { port: other })
+  },
+)
 
 const notRoot = process.getuid?.() === 0 ? 'root may use port 1023; see other-users.test.ts' : false
-test('a request from port 1023 by a user who may not use it is refused', { timeout: TIMEOUT_MS, skip: notRoot }, async () => {
-  const victim = await Victim.start()
-  const at = await victim.listen()
-  const peer = await HostilePeer.open(at)
-  const changes = { remote: endpoint(HOST, 1023) }
-  assert.equal(await verdictOn(peer, 1, () => { peer.writeRequest(0, honestRequest(at, changes)) }), WSA.WSAEACCES)
-  peer.close()
-  await victim.end()
-})
+test(
+  'a request from port 1023 by a user who may not use it is refused',
+  { timeout: TIMEOUT_MS, skip: notRoot },
+  async () => {
+    const victim = await Victim.start()
+    const at = await victim.listen()
+    const peer = await HostilePeer.open(at)
+    const changes = { remote: endpoint(HOST, 1023) }
+    assert.equal(
+      await verdictOn(peer, 1, () => {
+        peer.writeRequest(0, honestRequest(at, changes))
+      }),
+      WSA.WSAEACCES,
+    )
+    peer.close()
+    await victim.end()
+  },
+)

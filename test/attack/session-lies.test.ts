@@ -38,14 +38,36 @@ async function isReset(lie: (end: HostileSession, peer: HostilePeer) => Promise<
 }
 
 const CURSORS: readonly [what: string, lie: (end: HostileSession) => Promise<void> | void][] = [
-  ['a produced cursor one beyond the ring', (end) => { end.set(session.PRODUCED, FIRST_RING_BYTES + 1) }],
-  ['a produced cursor before what was read', (end) => { end.set(session.PRODUCED, -1) }],
-  ['a produced cursor 2 GiB away', (end) => { end.set(session.PRODUCED, 0x7fffffff) }],
-  ['a produced cursor that goes back', async (end) => {
-    end.write('0123456789')
-    await eventually(() => end.received.length === 10, LIMIT_MS, () => 'an echo')
-    end.set(session.PRODUCED, 5)
-  }],
+  [
+    'a produced cursor one beyond the ring',
+    (end) => {
+      end.set(session.PRODUCED, FIRST_RING_BYTES + 1)
+    },
+  ],
+  [
+    'a produced cursor before what was read',
+    (end) => {
+      end.set(session.PRODUCED, -1)
+    },
+  ],
+  [
+    'a produced cursor 2 GiB away',
+    (end) => {
+      end.set(session.PRODUCED, 0x7fffffff)
+    },
+  ],
+  [
+    'a produced cursor that goes back',
+    async (end) => {
+      end.write('0123456789')
+      await eventually(
+        () => end.received.length === 10,
+        LIMIT_MS,
+        () => 'an echo',
+      )
+      end.set(session.PRODUCED, 5)
+    },
+  ],
 ]
 
 for (const [what, lie] of CURSORS) {
@@ -55,24 +77,36 @@ for (const [what, lie] of CURSORS) {
 }
 
 for (const consumed of [1, FIRST_RING_BYTES, 0x7fffffff, -1]) {
-  test(`pitfall 2: a consumed cursor at ${consumed} of nothing sent ends the connection`, { timeout: TIMEOUT_MS }, async () => {
-    await isReset((end) => {
-      end.set(session.CONSUMED, consumed)
-      // It is at the next write that the cursor is looked at.
-      end.write('echo this')
-    })
-  })
+  test(
+    `pitfall 2: a consumed cursor at ${consumed} of nothing sent ends the connection`,
+    { timeout: TIMEOUT_MS },
+    async () => {
+      await isReset((end) => {
+        end.set(session.CONSUMED, consumed)
+        // It is at the next write that the cursor is looked at.
+        end.write('echo this')
+      })
+    },
+  )
 }
 
 test('pitfall 2: a consumed cursor that goes back ends the connection', { timeout: TIMEOUT_MS }, async () => {
   await isReset(async (end) => {
     end.write('0123456789')
-    await eventually(() => end.received.length === 10, LIMIT_MS, () => 'an echo')
+    await eventually(
+      () => end.received.length === 10,
+      LIMIT_MS,
+      () => 'an echo',
+    )
     end.set(session.CONSUMED, 10)
     end.peer.consume()
     end.set(session.PRODUCED, 15)
     end.signal()
-    await eventually(() => end.get(session.PRODUCED) === 15, LIMIT_MS, () => 'another echo')
+    await eventually(
+      () => end.get(session.PRODUCED) === 15,
+      LIMIT_MS,
+      () => 'another echo',
+    )
     end.set(session.CONSUMED, 5)
     end.set(session.PRODUCED, 20)
   })
@@ -117,32 +151,40 @@ for (const [what, announcement] of ANNOUNCEMENTS) {
   })
 }
 
-test('a ring announced badly by a peer that then dies still ends the connection', { timeout: TIMEOUT_MS }, async () => {
-  await scene.survives(async () => {
-    const { peer, end, from } = await scene.hostile()
-    announce(end, { descriptor: SEGMENT * 7, bytes: 4096, start: 0 })
-    end.set(session.PRODUCED, 100)
-    end.signal()
-    peer.close()
-    assert.equal(await scene.victim.departure(from), 'ECONNRESET')
-  })
-})
+test(
+  'a ring announced badly by a peer that then dies still ends the connection',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await scene.survives(async () => {
+      const { peer, end, from } = await scene.hostile()
+      announce(end, { descriptor: SEGMENT * 7, bytes: 4096, start: 0 })
+      end.set(session.PRODUCED, 100)
+      end.signal()
+      peer.close()
+      assert.equal(await scene.victim.departure(from), 'ECONNRESET')
+    })
+  },
+)
 
 for (const word of ['generation', 'produced', 'flags'] as const) {
-  test(`pitfall 5: a peer that changes its ${word} without pause does not stop the loop`, { timeout: TIMEOUT_MS }, async () => {
-    await scene.survives(async () => {
-      const from = freshPort()
-      const args = [String(scene.port), String(from), word]
-      const { app } = await startApp(beside(import.meta.url, 'spinner'), { switched: false, args })
-      try {
-        await scene.victim.arrival(from)
-        for (let asked = 0; asked < 100; asked += 1) await scene.victim.state()
-      } finally {
-        await app.end()
-      }
-      await scene.victim.departure(from)
-    })
-  })
+  test(
+    `pitfall 5: a peer that changes its ${word} without pause does not stop the loop`,
+    { timeout: TIMEOUT_MS },
+    async () => {
+      await scene.survives(async () => {
+        const from = freshPort()
+        const args = [String(scene.port), String(from), word]
+        const { app } = await startApp(beside(import.meta.url, 'spinner'), { switched: false, args })
+        try {
+          await scene.victim.arrival(from)
+          for (let asked = 0; asked < 100; asked += 1) await scene.victim.state()
+        } finally {
+          await app.end()
+        }
+        await scene.victim.departure(from)
+      })
+    },
+  )
 }
 
 const LOOPS = [
@@ -175,7 +217,11 @@ for (const [what, flags, how] of FLAGS) {
       end.setFlags(flags)
       if (how === undefined) {
         end.write('still here')
-        await eventually(() => end.received === 'still here', LIMIT_MS, () => 'an echo')
+        await eventually(
+          () => end.received === 'still here',
+          LIMIT_MS,
+          () => 'an echo',
+        )
         peer.close()
         await scene.victim.departure(from)
       } else {
@@ -200,18 +246,22 @@ test('data behind the end of a stream are not read', { timeout: TIMEOUT_MS }, as
   })
 })
 
-test('pitfall 37: a peer that never reads costs its victim a bounded amount of memory', { timeout: TIMEOUT_MS }, async () => {
-  await scene.survives(async () => {
-    await scene.victim.ask('read', { on: false })
-    const { peer, from } = await scene.hostile()
-    await scene.victim.ask('read', { on: true })
-    const before = (await scene.victim.state()).shm.bytes
-    const { bytes } = await scene.victim.ask('flood', { port: from })
-    const { shm } = await scene.victim.state()
-    assert.ok((bytes as number) < 8 << 20, `it took ${String(bytes)} bytes for one connection`)
-    assert.ok(shm.bytes - before <= 2 << 20, `it allocated ${shm.bytes - before} bytes`)
-    peer.close()
-    await scene.victim.ask('drop', { port: from })
-    await scene.victim.departure(from)
-  })
-})
+test(
+  'pitfall 37: a peer that never reads costs its victim a bounded amount of memory',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await scene.survives(async () => {
+      await scene.victim.ask('read', { on: false })
+      const { peer, from } = await scene.hostile()
+      await scene.victim.ask('read', { on: true })
+      const before = (await scene.victim.state()).shm.bytes
+      const { bytes } = await scene.victim.ask('flood', { port: from })
+      const { shm } = await scene.victim.state()
+      assert.ok((bytes as number) < 8 << 20, `it took ${String(bytes)} bytes for one connection`)
+      assert.ok(shm.bytes - before <= 2 << 20, `it allocated ${shm.bytes - before} bytes`)
+      peer.close()
+      await scene.victim.ask('drop', { port: from })
+      await scene.victim.departure(from)
+    })
+  },
+)

@@ -47,7 +47,12 @@ function writeToEarlyAdopter(): object {
     if (produced === first.length + MAX_RING_BYTES - PIECE_BYTES) soon = true
     else if (soon) receive.words[session.ADOPTED_GENERATION] = send.words[session.RING_GENERATION] ?? 0
   }
-  const sender = new Sender(socketWith(lie, () => undefined), { send, receive }, MAX_RING_BYTES, PIECE_BYTES)
+  const sender = new Sender(
+    socketWith(lie, () => undefined),
+    { send, receive },
+    MAX_RING_BYTES,
+    PIECE_BYTES,
+  )
   sender.write([first], 0, 0)
   return { returned: sender.write([Buffer.alloc(4 * MAX_RING_BYTES)], 0, 0) }
 }
@@ -60,7 +65,11 @@ function readFromEndlessAnnouncer(): object {
   receive.words[session.RING_BYTES] = MAX_RING_BYTES
   receive.words[session.PRODUCED] = 1000
   announce()
-  const receiver = new Receiver(socketWith(() => undefined, announce), { send, receive }, MAX_RING_BYTES)
+  const receiver = new Receiver(
+    socketWith(() => undefined, announce),
+    { send, receive },
+    MAX_RING_BYTES,
+  )
   // The look-up comes after the generation is read, so that each adopted ring is old news.
   return { returned: receiver.readInto(new Uint8Array(MAX_RING_BYTES), 0, MAX_RING_BYTES) }
 }

@@ -49,7 +49,11 @@ const commands: Readonly<Record<string, (request: Request, reply: (answer: objec
       reply({ error: error.message })
     })
     server.listen(
-      { host: host as string, port: (port as number | undefined) ?? 0, backlog: backlog as number | undefined },
+      {
+        host: host as string,
+        port: (port as number | undefined) ?? 0,
+        backlog: backlog as number | undefined,
+      },
       () => {
         const at = (server.address() as AddressInfo).port
         servers.set(at, server)

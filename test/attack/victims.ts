@@ -94,7 +94,11 @@ export class Victim {
 
   /** How the accepted connection from `port` ends: `end`, or the code of its error. */
   async departure(port: number): Promise<string> {
-    return (await within(this.#mail.take(`left ${port}`), LIMIT_MS, `the end of the connection from ${port}`)) as string
+    return (await within(
+      this.#mail.take(`left ${port}`),
+      LIMIT_MS,
+      `the end of the connection from ${port}`,
+    )) as string
   }
 
   async state(): Promise<VictimState> {
@@ -131,7 +135,8 @@ export class Victim {
   #hear(message: Message): void {
     const { id, closed, how, uncaught, arrived, left } = message
     if (uncaught !== undefined) {
-      for (const reply of this.#replies.values()) reply.reject(new Error(`The victim crashed: ${String(uncaught)}`))
+      for (const reply of this.#replies.values())
+        reply.reject(new Error(`The victim crashed: ${String(uncaught)}`))
     } else if (arrived !== undefined) {
       this.#mail.put(`arrived ${String(arrived)}`, message)
     } else if (left !== undefined) {
@@ -188,11 +193,19 @@ export class Scene {
   }
 
   /** A hostile peer of the victim with one connection, and the port that it claims to come from. */
-  async hostile(): Promise<{ readonly peer: HostilePeer; readonly end: HostileSession; readonly from: number }> {
+  async hostile(): Promise<{
+    readonly peer: HostilePeer
+    readonly end: HostileSession
+    readonly from: number
+  }> {
     const peer = await HostilePeer.open(this.port)
     for (let generation = 1; ; generation += 1) {
       const from = freshPort()
-      const end = await peer.connect(0, generation, honestRequest(this.port, { remote: endpoint(HOST, from) }))
+      const end = await peer.connect(
+        0,
+        generation,
+        honestRequest(this.port, { remote: endpoint(HOST, from) }),
+      )
       if (await end.agreed()) {
         await this.victim.arrival(from)
         return { peer, end, from }

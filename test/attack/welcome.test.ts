@@ -26,9 +26,16 @@ type Serve = (server: HostileServer) => Promise<() => void>
  * Lets the victim connect to a server whose rendezvous does `serve`, and expects the connection to go that `way`. On a busy
  * machine the answer may come too late for the victim; then everything is done again.
  */
-async function expectWay(serve: Serve, expected: { readonly way: string; readonly overTcp: number }): Promise<void> {
+async function expectWay(
+  serve: Serve,
+  expected: { readonly way: string; readonly overTcp: number },
+): Promise<void> {
   let found = await connectTo(serve)
-  for (let tries = 1; tries < 10 && found.way === 'handshake-timeout' && expected.way !== found.way; tries += 1) {
+  for (
+    let tries = 1;
+    tries < 10 && found.way === 'handshake-timeout' && expected.way !== found.way;
+    tries += 1
+  ) {
     found = await connectTo(serve)
   }
   assert.deepEqual(found, expected)
@@ -86,17 +93,65 @@ const WELCOMES: readonly [
   reason: string,
 ][] = [
   ['nothing', undefined, () => [], 'handshake-timeout'],
-  ['another version', altered((view) => { view.setUint16(4, 2, true) }), honest, 'version'],
-  ['an unknown magic', altered((view) => { view.setUint32(0, 1, true) }), honest, 'peer-malformed'],
-  ['an unknown kind', altered((view) => { view.setUint16(6, 9, true) }), honest, 'peer-malformed'],
+  [
+    'another version',
+    altered((view) => {
+      view.setUint16(4, 2, true)
+    }),
+    honest,
+    'version',
+  ],
+  [
+    'an unknown magic',
+    altered((view) => {
+      view.setUint32(0, 1, true)
+    }),
+    honest,
+    'peer-malformed',
+  ],
+  [
+    'an unknown kind',
+    altered((view) => {
+      view.setUint16(6, 9, true)
+    }),
+    honest,
+    'peer-malformed',
+  ],
   ['a short WELCOME', welcome.slice(0, 20), honest, 'peer-malformed'],
   ['a long WELCOME', new Uint8Array([...welcome, 0]), honest, 'peer-malformed'],
   ['a WELCOME with no memory', welcome, () => [], 'peer-malformed'],
-  ['a WELCOME with the wrong memory', welcome, (peer) => [peer.status.fd, peer.doorbell, peer.status.fd], 'peer-malformed'],
-  ['a WELCOME with a channel as doorbell', welcome, (p) => [p.own.fd, p.channel.fd, p.status.fd], 'peer-malformed'],
-  ['a WELCOME of another size', altered((view) => { view.setUint32(8, 4096, true) }), honest, 'peer-malformed'],
-  ['an OPEN', encodeMessage({ kind: 'open', segmentBytes: layout.LINK_SEGMENT_BYTES, name: 'x' }), honest, 'peer-malformed'],
-  ['a SEGMENT', encodeMessage({ kind: 'segment', index: 1, use: 'rings', bytes: 1 << 20 }), honest, 'peer-malformed'],
+  [
+    'a WELCOME with the wrong memory',
+    welcome,
+    (peer) => [peer.status.fd, peer.doorbell, peer.status.fd],
+    'peer-malformed',
+  ],
+  [
+    'a WELCOME with a channel as doorbell',
+    welcome,
+    (p) => [p.own.fd, p.channel.fd, p.status.fd],
+    'peer-malformed',
+  ],
+  [
+    'a WELCOME of another size',
+    altered((view) => {
+      view.setUint32(8, 4096, true)
+    }),
+    honest,
+    'peer-malformed',
+  ],
+  [
+    'an OPEN',
+    encodeMessage({ kind: 'open', segmentBytes: layout.LINK_SEGMENT_BYTES, name: 'x' }),
+    honest,
+    'peer-malformed',
+  ],
+  [
+    'a SEGMENT',
+    encodeMessage({ kind: 'segment', index: 1, use: 'rings', bytes: 1 << 20 }),
+    honest,
+    'peer-malformed',
+  ],
   ['a REJECT with memory', encodeMessage({ kind: 'reject', code: WSA.WSAEACCES }), honest, 'peer-malformed'],
 ]
 
@@ -124,17 +179,31 @@ const REJECTIONS: readonly [code: number, reason: string][] = [
 for (const [code, reason] of REJECTIONS) {
   test(`REJECT with code ${code}: TCP/IP, ${reason}`, { timeout: TIMEOUT_MS }, async () => {
     const reject = encodeMessage({ kind: 'reject', code })
-    await expectWay(answering(reject, () => [], true), { way: reason, overTcp: 1 })
+    await expectWay(
+      answering(reject, () => [], true),
+      { way: reason, overTcp: 1 },
+    )
   })
 }
 
-test('a rendezvous that ends without a word: TCP/IP, peer-not-switched', { timeout: TIMEOUT_MS }, async () => {
-  await expectWay(answering(undefined, () => [], true), { way: 'peer-not-switched', overTcp: 1 })
-})
+test(
+  'a rendezvous that ends without a word: TCP/IP, peer-not-switched',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await expectWay(
+      answering(undefined, () => [], true),
+      { way: 'peer-not-switched', overTcp: 1 },
+    )
+  },
+)
 
-test('a rendezvous that never takes the channel: TCP/IP, handshake-timeout', { timeout: TIMEOUT_MS }, async () => {
-  await expectWay(() => Promise.resolve(() => undefined), { way: 'handshake-timeout', overTcp: 1 })
-})
+test(
+  'a rendezvous that never takes the channel: TCP/IP, handshake-timeout',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await expectWay(() => Promise.resolve(() => undefined), { way: 'handshake-timeout', overTcp: 1 })
+  },
+)
 
 /** An acceptor that shakes hands honestly and answers the first request with `answer`. */
 function deciding(answer: (peer: HostilePeer) => void): Serve {
@@ -148,7 +217,13 @@ function deciding(answer: (peer: HostilePeer) => void): Serve {
 }
 
 /** Says `phase` of generation 1 of the first slot, with `detail` and `data`. */
-function say(peer: HostilePeer, phase: number, detail = 0, data: Uint8Array = HELLO, dataBytes = data.length): void {
+function say(
+  peer: HostilePeer,
+  phase: number,
+  detail = 0,
+  data: Uint8Array = HELLO,
+  dataBytes = data.length,
+): void {
   const slot = peer.ownSlot(0)
   peer.writeRawRequest(0, data, dataBytes)
   slot.memory.words[slot.word + layout.SLOT_DETAIL] = detail
@@ -157,18 +232,91 @@ function say(peer: HostilePeer, phase: number, detail = 0, data: Uint8Array = HE
 }
 
 const ANSWERS: readonly [what: string, answer: (peer: HostilePeer) => void, reason: string][] = [
-  ['a refusal with an unknown code', (peer) => { say(peer, layout.PHASE_REFUSED, 77) }, 'provider-error'],
-  ['a refusal with code -1', (peer) => { say(peer, layout.PHASE_REFUSED, -1) }, 'provider-error'],
-  ['a refusal: reset', (peer) => { say(peer, layout.PHASE_REFUSED, WSA.WSAECONNRESET) }, 'provider-error'],
-  ['an unknown phase', (peer) => { say(peer, 7) }, 'handshake-timeout'],
-  ['another generation', (peer) => { peer.setState(0, 9, layout.PHASE_ACCEPTED); peer.notify(0) }, 'handshake-timeout'],
-  ['the notification of slots nobody has', (peer) => { for (const id of [1, 70, 0xffffffff]) peer.notify(id) }, 'handshake-timeout'],
-  ['no hello', (peer) => { say(peer, layout.PHASE_ACCEPTED, 0, new Uint8Array(0)) }, 'peer-malformed'],
-  ['garbage for a hello', (peer) => { say(peer, layout.PHASE_ACCEPTED, 0, new Uint8Array(256).fill(255)) }, 'peer-malformed'],
-  ['a hello of 4 GiB', (peer) => { say(peer, layout.PHASE_ACCEPTED, 0, HELLO, -1) }, 'peer-malformed'],
-  ['a hello of another layout', (peer) => { say(peer, layout.PHASE_ACCEPTED, 0, hello(4096)) }, 'peer-malformed'],
-  ['a hello of another version', (peer) => { say(peer, layout.PHASE_ACCEPTED, 0, newer()) }, 'version'],
-  ['a notification cursor out of range', (peer) => { peer.setProduced(100_000) }, 'peer-malformed'],
+  [
+    'a refusal with an unknown code',
+    (peer) => {
+      say(peer, layout.PHASE_REFUSED, 77)
+    },
+    'provider-error',
+  ],
+  [
+    'a refusal with code -1',
+    (peer) => {
+      say(peer, layout.PHASE_REFUSED, -1)
+    },
+    'provider-error',
+  ],
+  [
+    'a refusal: reset',
+    (peer) => {
+      say(peer, layout.PHASE_REFUSED, WSA.WSAECONNRESET)
+    },
+    'provider-error',
+  ],
+  [
+    'an unknown phase',
+    (peer) => {
+      say(peer, 7)
+    },
+    'handshake-timeout',
+  ],
+  [
+    'another generation',
+    (peer) => {
+      peer.setState(0, 9, layout.PHASE_ACCEPTED)
+      peer.notify(0)
+    },
+    'handshake-timeout',
+  ],
+  [
+    'the notification of slots nobody has',
+    (peer) => {
+      for (const id of [1, 70, 0xffffffff]) peer.notify(id)
+    },
+    'handshake-timeout',
+  ],
+  [
+    'no hello',
+    (peer) => {
+      say(peer, layout.PHASE_ACCEPTED, 0, new Uint8Array(0))
+    },
+    'peer-malformed',
+  ],
+  [
+    'garbage for a hello',
+    (peer) => {
+      say(peer, layout.PHASE_ACCEPTED, 0, new Uint8Array(256).fill(255))
+    },
+    'peer-malformed',
+  ],
+  [
+    'a hello of 4 GiB',
+    (peer) => {
+      say(peer, layout.PHASE_ACCEPTED, 0, HELLO, -1)
+    },
+    'peer-malformed',
+  ],
+  [
+    'a hello of another layout',
+    (peer) => {
+      say(peer, layout.PHASE_ACCEPTED, 0, hello(4096))
+    },
+    'peer-malformed',
+  ],
+  [
+    'a hello of another version',
+    (peer) => {
+      say(peer, layout.PHASE_ACCEPTED, 0, newer())
+    },
+    'version',
+  ],
+  [
+    'a notification cursor out of range',
+    (peer) => {
+      peer.setProduced(100_000)
+    },
+    'peer-malformed',
+  ],
 ]
 
 function hello(regionBytes: number): Uint8Array {
@@ -182,9 +330,13 @@ function newer(): Uint8Array {
 }
 
 for (const [what, answer, reason] of ANSWERS) {
-  test(`an acceptor that answers a request with ${what}: TCP/IP, ${reason}`, { timeout: TIMEOUT_MS }, async () => {
-    await expectWay(deciding(answer), { way: reason, overTcp: 1 })
-  })
+  test(
+    `an acceptor that answers a request with ${what}: TCP/IP, ${reason}`,
+    { timeout: TIMEOUT_MS },
+    async () => {
+      await expectWay(deciding(answer), { way: reason, overTcp: 1 })
+    },
+  )
 }
 
 test('a refusal by who owns the TCP listener is final', { timeout: TIMEOUT_MS }, async () => {
@@ -210,42 +362,54 @@ async function accepted(): Promise<{ server: HostileServer; peer: HostilePeer; k
   }
 }
 
-test('an acceptor that accepts and dies: the connection ends, and the next goes over TCP/IP', { timeout: TIMEOUT_MS }, async () => {
-  await scene.survives(async () => {
-    const { server, peer, key } = await accepted()
-    peer.close()
-    server.door.close()
-    await scene.victim.ending(key)
-    const next = await scene.victim.connect(server.port)
-    assert.equal(next.way, 'peer-not-switched')
-    await scene.victim.echo(next.key)
-    await scene.victim.ask('close', { key: next.key })
-    server.close()
-  })
-})
+test(
+  'an acceptor that accepts and dies: the connection ends, and the next goes over TCP/IP',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await scene.survives(async () => {
+      const { server, peer, key } = await accepted()
+      peer.close()
+      server.door.close()
+      await scene.victim.ending(key)
+      const next = await scene.victim.connect(server.port)
+      assert.equal(next.way, 'peer-not-switched')
+      await scene.victim.echo(next.key)
+      await scene.victim.ask('close', { key: next.key })
+      server.close()
+    })
+  },
+)
 
-test('an acceptor that sends its segments out of order loses its connections', { timeout: TIMEOUT_MS }, async () => {
-  await scene.survives(async () => {
-    const { server, peer, key } = await accepted()
-    const memory = Memory.create(1 << 20)
-    peer.say({ kind: 'segment', index: 4, use: 'rings', bytes: 1 << 20 }, [memory.fd])
-    await scene.victim.ending(key)
-    memory.release()
-    peer.close()
-    server.close()
-  })
-})
+test(
+  'an acceptor that sends its segments out of order loses its connections',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await scene.survives(async () => {
+      const { server, peer, key } = await accepted()
+      const memory = Memory.create(1 << 20)
+      peer.say({ kind: 'segment', index: 4, use: 'rings', bytes: 1 << 20 }, [memory.fd])
+      await scene.victim.ending(key)
+      memory.release()
+      peer.close()
+      server.close()
+    })
+  },
+)
 
-test('an acceptor that never reads: what the client writes waits in bounded memory', { timeout: TIMEOUT_MS }, async () => {
-  await scene.survives(async () => {
-    const before = (await scene.victim.state()).shm.bytes
-    const { server, peer, key } = await accepted()
-    assert.equal((await scene.victim.ask('write', { key, bytes: 64 << 20 }))['taken'], false)
-    const { shm } = await scene.victim.state()
-    assert.ok(shm.bytes - before <= 2 << 20, `it allocated ${shm.bytes - before} bytes of shared memory`)
-    assert.ok(new HostileSession(peer, 0).flags & session.FLAG_BLOCKED)
-    await scene.victim.ask('close', { key })
-    peer.close()
-    server.close()
-  })
-})
+test(
+  'an acceptor that never reads: what the client writes waits in bounded memory',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await scene.survives(async () => {
+      const before = (await scene.victim.state()).shm.bytes
+      const { server, peer, key } = await accepted()
+      assert.equal((await scene.victim.ask('write', { key, bytes: 64 << 20 }))['taken'], false)
+      const { shm } = await scene.victim.state()
+      assert.ok(shm.bytes - before <= 2 << 20, `it allocated ${shm.bytes - before} bytes of shared memory`)
+      assert.ok(new HostileSession(peer, 0).flags & session.FLAG_BLOCKED)
+      await scene.victim.ask('close', { key })
+      peer.close()
+      server.close()
+    })
+  },
+)

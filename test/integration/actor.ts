@@ -136,7 +136,12 @@ const orders: Readonly<Record<string, (order: Order, reply: Reply) => void>> = {
   },
   state(_, reply) {
     const { user, system } = process.cpuUsage()
-    reply({ stats: whole?.switch.stats, reasons: whole?.switch.stats.reasons, shm: whole?.shm.stats, cpu: user + system })
+    reply({
+      stats: whole?.switch.stats,
+      reasons: whole?.switch.stats.reasons,
+      shm: whole?.shm.stats,
+      cpu: user + system,
+    })
   },
   exit({ code }) {
     process.exit(code as number)

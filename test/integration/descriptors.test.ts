@@ -13,89 +13,110 @@ const NOFILE = 100
 const ENOUGH = 12
 
 for (let leave = 0; leave <= ENOUGH; leave += 1) {
-  test(`pitfall 11: a first connect with ${leave} descriptors left does what TCP/IP would`, { timeout: TIMEOUT_MS }, async (t) => {
-    const server = new Program(ACTOR, { test: t })
-    await server.event('ready')
-    const { port } = await server.ask('listen')
-    const client = new Program(ACTOR, { nofile: NOFILE, test: t })
-    await client.event('ready')
-    await client.ask('hoard', { leave })
-    const { way, error, thrown } = await client.ask('connect', { key: 'a', options: { port } })
-    assert.equal(thrown, undefined, 'net.connect threw')
-    if (leave === 0) assert.equal(error, 'EMFILE')
-    else assert.equal(error, undefined, `TCP/IP needs one descriptor, ${leave} were left`)
-    if (error === undefined) assert.equal((await client.ask('echo', { key: 'a', bytes: 50_000 }))['error'], undefined)
-    t.diagnostic(`it went ${String(way ?? error)}`)
-    await client.ask('share')
-    const later = await client.ask('connect', { key: 'b', options: { port } })
-    assert.equal(later['way'], 'san', 'once there are descriptors again, connections are switched')
-    assert.equal((await client.ask('echo', { key: 'b', bytes: 50_000 }))['error'], undefined)
-  })
+  test(
+    `pitfall 11: a first connect with ${leave} descriptors left does what TCP/IP would`,
+    { timeout: TIMEOUT_MS },
+    async (t) => {
+      const server = new Program(ACTOR, { test: t })
+      await server.event('ready')
+      const { port } = await server.ask('listen')
+      const client = new Program(ACTOR, { nofile: NOFILE, test: t })
+      await client.event('ready')
+      await client.ask('hoard', { leave })
+      const { way, error, thrown } = await client.ask('connect', { key: 'a', options: { port } })
+      assert.equal(thrown, undefined, 'net.connect threw')
+      if (leave === 0) assert.equal(error, 'EMFILE')
+      else assert.equal(error, undefined, `TCP/IP needs one descriptor, ${leave} were left`)
+      if (error === undefined)
+        assert.equal((await client.ask('echo', { key: 'a', bytes: 50_000 }))['error'], undefined)
+      t.diagnostic(`it went ${String(way ?? error)}`)
+      await client.ask('share')
+      const later = await client.ask('connect', { key: 'b', options: { port } })
+      assert.equal(later['way'], 'san', 'once there are descriptors again, connections are switched')
+      assert.equal((await client.ask('echo', { key: 'b', bytes: 50_000 }))['error'], undefined)
+    },
+  )
 
-  test(`a first connect to a server with ${leave} descriptors left harms neither`, { timeout: TIMEOUT_MS }, async (t) => {
-    const server = new Program(ACTOR, { nofile: NOFILE, test: t })
-    await server.event('ready')
-    const { port } = await server.ask('listen')
-    const client = new Program(ACTOR, { test: t })
-    await client.event('ready')
-    await server.ask('hoard', { leave })
-    const { thrown } = await client.ask('connect', { key: 'a', options: { port } })
-    assert.equal(thrown, undefined, 'net.connect threw')
-    await server.ask('state')
-    await server.ask('share')
-    await client.ask('close', { key: 'a' })
-    const later = await client.ask('connect', { key: 'b', options: { port } })
-    assert.equal(later['error'], undefined)
-    assert.equal((await client.ask('echo', { key: 'b', bytes: 50_000 }))['error'], undefined)
-  })
+  test(
+    `a first connect to a server with ${leave} descriptors left harms neither`,
+    { timeout: TIMEOUT_MS },
+    async (t) => {
+      const server = new Program(ACTOR, { nofile: NOFILE, test: t })
+      await server.event('ready')
+      const { port } = await server.ask('listen')
+      const client = new Program(ACTOR, { test: t })
+      await client.event('ready')
+      await server.ask('hoard', { leave })
+      const { thrown } = await client.ask('connect', { key: 'a', options: { port } })
+      assert.equal(thrown, undefined, 'net.connect threw')
+      await server.ask('state')
+      await server.ask('share')
+      await client.ask('close', { key: 'a' })
+      const later = await client.ask('connect', { key: 'b', options: { port } })
+      assert.equal(later['error'], undefined)
+      assert.equal((await client.ask('echo', { key: 'b', bytes: 50_000 }))['error'], undefined)
+    },
+  )
 
-  test(`a listen with ${leave} descriptors left does what TCP/IP would`, { timeout: TIMEOUT_MS }, async (t) => {
-    const server = new Program(ACTOR, { nofile: NOFILE, test: t })
-    await server.event('ready')
-    await server.ask('hoard', { leave })
-    const { error, port } = await server.ask('listen')
-    if (leave === 0) assert.equal(error, 'EMFILE')
-    else assert.equal(error, undefined, `TCP/IP needs one descriptor, ${leave} were left`)
-    await server.ask('share')
-    if (port === undefined) return
-    const client = new Program(ACTOR, { test: t })
-    await client.event('ready')
-    assert.equal((await client.ask('connect', { key: 'a', options: { port } }))['error'], undefined)
-    assert.equal((await client.ask('echo', { key: 'a', bytes: 50_000 }))['error'], undefined)
-  })
+  test(
+    `a listen with ${leave} descriptors left does what TCP/IP would`,
+    { timeout: TIMEOUT_MS },
+    async (t) => {
+      const server = new Program(ACTOR, { nofile: NOFILE, test: t })
+      await server.event('ready')
+      await server.ask('hoard', { leave })
+      const { error, port } = await server.ask('listen')
+      if (leave === 0) assert.equal(error, 'EMFILE')
+      else assert.equal(error, undefined, `TCP/IP needs one descriptor, ${leave} were left`)
+      await server.ask('share')
+      if (port === undefined) return
+      const client = new Program(ACTOR, { test: t })
+      await client.event('ready')
+      assert.equal((await client.ask('connect', { key: 'a', options: { port } }))['error'], undefined)
+      assert.equal((await client.ask('echo', { key: 'a', bytes: 50_000 }))['error'], undefined)
+    },
+  )
 }
 
 for (const side of ['reads', 'writes'] as const) {
-  test(`a connection goes on while the side that ${side} has no descriptor left`, { timeout: TIMEOUT_MS }, async (t) => {
-    const server = new Program(ACTOR, { nofile: NOFILE, test: t })
-    const client = new Program(ACTOR, { nofile: NOFILE, test: t })
-    await Promise.all([server.event('ready'), client.event('ready')])
-    const { port } = await server.ask('listen')
-    assert.equal((await client.ask('connect', { key: 'a', options: { port } }))['way'], 'san')
-    await client.ask('echo', { key: 'a', bytes: 10 })
-    const poor = side === 'reads' ? server : client
-    await poor.ask('hoard', { leave: 0 })
-    // Larger than the first ring: the other side makes memory and passes its descriptor.
-    assert.equal((await client.ask('echo', { key: 'a', bytes: 300_000 }))['error'], undefined)
-    await poor.ask('share')
-    assert.equal((await client.ask('echo', { key: 'a', bytes: 300_000 }))['error'], undefined)
-  })
+  test(
+    `a connection goes on while the side that ${side} has no descriptor left`,
+    { timeout: TIMEOUT_MS },
+    async (t) => {
+      const server = new Program(ACTOR, { nofile: NOFILE, test: t })
+      const client = new Program(ACTOR, { nofile: NOFILE, test: t })
+      await Promise.all([server.event('ready'), client.event('ready')])
+      const { port } = await server.ask('listen')
+      assert.equal((await client.ask('connect', { key: 'a', options: { port } }))['way'], 'san')
+      await client.ask('echo', { key: 'a', bytes: 10 })
+      const poor = side === 'reads' ? server : client
+      await poor.ask('hoard', { leave: 0 })
+      // Larger than the first ring: the other side makes memory and passes its descriptor.
+      assert.equal((await client.ask('echo', { key: 'a', bytes: 300_000 }))['error'], undefined)
+      await poor.ask('share')
+      assert.equal((await client.ask('echo', { key: 'a', bytes: 300_000 }))['error'], undefined)
+    },
+  )
 }
 
-test('a server without descriptors does not burn its CPU on a channel that it cannot take', { timeout: TIMEOUT_MS }, async (t) => {
-  const server = new Program(ACTOR, { nofile: NOFILE, test: t })
-  const client = new Program(ACTOR, { test: t })
-  await Promise.all([server.event('ready'), client.event('ready')])
-  const { port } = await server.ask('listen')
-  await server.ask('hoard', { leave: 0 })
-  await client.ask('connect', { key: 'a', options: { port } })
-  const before = (await server.ask('state'))['cpu'] as number
-  const start = performance.now()
-  await new Promise((resolve) => setTimeout(resolve, 300))
-  const used = ((await server.ask('state'))['cpu'] as number) - before
-  const share = used / 1000 / (performance.now() - start)
-  assert.ok(share < 0.2, `it used ${Math.round(share * 100)} % of a CPU while nothing happened`)
-})
+test(
+  'a server without descriptors does not burn its CPU on a channel that it cannot take',
+  { timeout: TIMEOUT_MS },
+  async (t) => {
+    const server = new Program(ACTOR, { nofile: NOFILE, test: t })
+    const client = new Program(ACTOR, { test: t })
+    await Promise.all([server.event('ready'), client.event('ready')])
+    const { port } = await server.ask('listen')
+    await server.ask('hoard', { leave: 0 })
+    await client.ask('connect', { key: 'a', options: { port } })
+    const before = (await server.ask('state'))['cpu'] as number
+    const start = performance.now()
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    const used = ((await server.ask('state'))['cpu'] as number) - before
+    const share = used / 1000 / (performance.now() - start)
+    assert.ok(share < 0.2, `it used ${Math.round(share * 100)} % of a CPU while nothing happened`)
+  },
+)
 
 test('connects that fail for want of descriptors leave none behind', { timeout: TIMEOUT_MS }, async (t) => {
   const server = new Program(ACTOR, { test: t })
@@ -111,5 +132,9 @@ test('connects that fail for want of descriptors leave none behind', { timeout: 
     await client.ask('share')
     await client.ask('close', { key: `k${leave}` })
   }
-  await eventually(() => count() <= before, LIMIT_MS, () => `${count()} descriptors to become ${before}`)
+  await eventually(
+    () => count() <= before,
+    LIMIT_MS,
+    () => `${count()} descriptors to become ${before}`,
+  )
 })

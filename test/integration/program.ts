@@ -41,8 +41,16 @@ export class Program {
   #asked = 0
 
   constructor(script: string, options: ProgramOptions = {}) {
-    const node = [process.execPath, ...(options.execArgv ?? ['--require', REGISTER]), script, ...(options.args ?? [])]
-    const command = options.nofile === undefined ? node : ['sh', '-c', `ulimit -n ${options.nofile}; exec "$0" "$@"`, ...node]
+    const node = [
+      process.execPath,
+      ...(options.execArgv ?? ['--require', REGISTER]),
+      script,
+      ...(options.args ?? []),
+    ]
+    const command =
+      options.nofile === undefined
+        ? node
+        : ['sh', '-c', `ulimit -n ${options.nofile}; exec "$0" "$@"`, ...node]
     this.#child = spawn(command[0] as string, command.slice(1), {
       env: { ...cleanEnvironment(), ...options.env },
       stdio: ['pipe', 'pipe', 'pipe'],
@@ -120,6 +128,8 @@ export class Program {
 /** What a program does not get from whoever runs the test. */
 export function cleanEnvironment(): Record<string, string | undefined> {
   return Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(NODE_OPTIONS|NODE_TEST_CONTEXT|SOCKSWITCH.*)$/.test(name)),
+    Object.entries(process.env).filter(
+      ([name]) => !/^(NODE_OPTIONS|NODE_TEST_CONTEXT|SOCKSWITCH.*)$/.test(name),
+    ),
   )
 }

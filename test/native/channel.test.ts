@@ -39,7 +39,8 @@ function nothing(count: number): number[] {
 
 test('packets keep their limits and their order', (t) => {
   const [near, far] = pair(t)
-  for (const length of [1, 1024, 24]) assert.equal(native.send(near, new Uint8Array(length).fill(length & 255), []), 0)
+  for (const length of [1, 1024, 24])
+    assert.equal(native.send(near, new Uint8Array(length).fill(length & 255), []), 0)
   for (const length of [1, 1024, 24]) {
     const got = native.receive(far)
     assert.ok(typeof got !== 'number')
@@ -117,12 +118,23 @@ import socket, sys
 channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 channel.connect('\\0' + sys.argv[1])
 socket.send_fds(channel, [b'y' * ${bytes}], [1] * ${fds}) if ${fds} else channel.send(b'y' * ${bytes})`
-  const ran = spawnSync('python3', ['-c', script, name], { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] })
-  if (ran.status !== 0) test.skip(`python3 cannot send it here: ${ran.stderr.trim().split('\n').at(-1) ?? ''}`)
+  const ran = spawnSync('python3', ['-c', script, name], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  if (ran.status !== 0)
+    test.skip(`python3 cannot send it here: ${ran.stderr.trim().split('\n').at(-1) ?? ''}`)
   return ran.status === 0
 }
 
-for (const [bytes, fds] of [[1025, 0], [65_536, 0], [24, 5], [24, 253], [2000, 4], [0, 5]] as const) {
+for (const [bytes, fds] of [
+  [1025, 0],
+  [65_536, 0],
+  [24, 5],
+  [24, 253],
+  [2000, 4],
+  [0, 5],
+] as const) {
   test(`pitfall 11: a packet of ${bytes} bytes with ${fds} descriptors is refused whole, and none of them stays`, (t) => {
     const name = freshName()
     const listener = native.listen(name)
@@ -186,7 +198,8 @@ test('only a nonblocking eventfd is a doorbell', (t) => {
   assert.ok(typeof made !== 'number')
   const poller = new native.Poller(0, () => false)
   assert.equal(native.isDoorbell(poller.doorbell), true)
-  for (const fd of [near, file, made.fd, poller.statusFd, -1, 9999]) assert.equal(native.isDoorbell(fd), false)
+  for (const fd of [near, file, made.fd, poller.statusFd, -1, 9999])
+    assert.equal(native.isDoorbell(fd), false)
   closeSync(file)
   closeSync(made.fd)
   native.unmap(made.buffer)
@@ -201,7 +214,14 @@ test('a watcher tells of packets and of the end, and says nothing once it is clo
     while (typeof native.receive(far) !== 'number');
     heard()
   })
-  const next = (): Promise<void> => within(new Promise<void>((resolve) => { heard = resolve }), LIMIT_MS, 'the watcher')
+  const next = (): Promise<void> =>
+    within(
+      new Promise<void>((resolve) => {
+        heard = resolve
+      }),
+      LIMIT_MS,
+      'the watcher',
+    )
   let waiting = next()
   native.send(near, new Uint8Array(1), [])
   await waiting
@@ -229,7 +249,11 @@ test('a watcher may close itself and its descriptor from inside its callback', a
     native.close(far)
   })
   native.close(near)
-  await eventually(() => calls > 0, LIMIT_MS, () => 'the end of the channel')
+  await eventually(
+    () => calls > 0,
+    LIMIT_MS,
+    () => 'the end of the channel',
+  )
   await new Promise(setImmediate)
   assert.equal(calls, 1)
   native.close(listener)

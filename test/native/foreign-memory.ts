@@ -84,7 +84,9 @@ export function foreignMemory(
   })
   try {
     if (ran.status !== 0) {
-      test.skip(`python3 cannot make it here: ${(ran.error?.message ?? ran.stderr).trim().split('\n').at(-1) ?? ''}`)
+      test.skip(
+        `python3 cannot make it here: ${(ran.error?.message ?? ran.stderr).trim().split('\n').at(-1) ?? ''}`,
+      )
       return undefined
     }
     const answer = JSON.parse(ran.stdout) as Record<string, unknown>

@@ -8,6 +8,7 @@ import { test } from 'node:test'
 import { native } from '../attack/channel.ts'
 import { censusOf } from '../support/census.ts'
 import { eventually } from '../support/waiting.ts'
+import { addonPath } from './addon-path.ts'
 import { foreignMemory } from './foreign-memory.ts'
 
 const EPERM = -1
@@ -56,19 +57,43 @@ test('memory is all zero and all there from the start', () => {
 test('pitfall 7: the seals refuse every change of size', () => {
   const made = create()
   for (const bytes of [0, BYTES / 2, BYTES - 1, BYTES + 1, BYTES * 2]) {
-    assert.throws(() => { ftruncateSync(made.fd, bytes) }, { code: 'EPERM' })
+    assert.throws(
+      () => {
+        ftruncateSync(made.fd, bytes)
+      },
+      { code: 'EPERM' },
+    )
   }
   release(made)
 })
 
 test('pitfall 9: the seals refuse write() to everybody, also after reopening', () => {
   const made = create()
-  assert.throws(() => { writeSync(made.fd, 'x', 0) }, { code: 'EPERM' })
+  assert.throws(
+    () => {
+      writeSync(made.fd, 'x', 0)
+    },
+    { code: 'EPERM' },
+  )
   const again = openSync(`/proc/self/fd/${made.fd}`, 'r+')
-  assert.throws(() => { writeSync(again, 'x', 0) }, { code: 'EPERM' })
-  assert.throws(() => { ftruncateSync(again, 0) }, { code: 'EPERM' })
+  assert.throws(
+    () => {
+      writeSync(again, 'x', 0)
+    },
+    { code: 'EPERM' },
+  )
+  assert.throws(
+    () => {
+      ftruncateSync(again, 0)
+    },
+    { code: 'EPERM' },
+  )
   closeSync(again)
-  assert.throws(() => openSync(`/proc/self/fd/${made.fd}`, 'w'), { code: 'EPERM' }, 'reopening may not truncate')
+  assert.throws(
+    () => openSync(`/proc/self/fd/${made.fd}`, 'w'),
+    { code: 'EPERM' },
+    'reopening may not truncate',
+  )
   release(made)
 })
 
@@ -99,14 +124,6 @@ test('pitfall 9: writing to a mapping of the peer ends the writer, and leaves th
   assert.equal(signal, 'SIGSEGV')
 })
 
-/** Where the addon was loaded from. */
-function addonPath(): string {
-  const report = process.report.getReport() as { readonly sharedObjects: readonly string[] }
-  const found = report.sharedObjects.find((path) => path.endsWith('shm.node'))
-  assert.ok(found !== undefined)
-  return found
-}
-
 test('unmap detaches: every view has length 0, the mapping is gone, a second time is nothing', async () => {
   const before = await mappings()
   const made = create()
@@ -117,9 +134,19 @@ test('unmap detaches: every view has length 0, the mapping is gone, a second tim
   native.unmap(mapped)
   native.unmap(mapped)
   native.unmap(made.buffer)
-  assert.deepEqual(views.map((view) => [view.length, view[0]]), [[0, undefined], [0, undefined]])
+  assert.deepEqual(
+    views.map((view) => [view.length, view[0]]),
+    [
+      [0, undefined],
+      [0, undefined],
+    ],
+  )
   closeSync(made.fd)
-  await eventually(() => censusOf().mappings <= before, LIMIT_MS, () => 'the mappings to go')
+  await eventually(
+    () => censusOf().mappings <= before,
+    LIMIT_MS,
+    () => 'the mappings to go',
+  )
 })
 
 test('pitfall 36: memory that nobody refers to any more is unmapped by the garbage collector', async (t) => {
@@ -132,7 +159,11 @@ test('pitfall 36: memory that nobody refers to any more is unmapped by the garba
     for (let i = 0; i < 10; i += 1) closeSync(create().fd)
   }
   leave()
-  await eventually(() => censusOf().mappings <= before, LIMIT_MS, () => 'the mappings to go')
+  await eventually(
+    () => censusOf().mappings <= before,
+    LIMIT_MS,
+    () => 'the mappings to go',
+  )
 })
 
 test('pitfall 10: memory is close-on-exec', () => {

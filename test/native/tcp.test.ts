@@ -99,35 +99,39 @@ test('a thousand questions cost one descriptor', async (t) => {
 
 for (const address of ['127.0.0.1', '127.0.0.9', '::1', ...(outer === undefined ? [] : [outer])]) {
   const skip = address.includes(':') ? noIPv6 : false
-  test(`a port reserved for a connect to ${address} is the one TCP would leave from, and nobody else gets it`, { skip }, async (t) => {
-    const server = net.createServer((socket) => socket.resume())
-    await new Promise<void>((resolve) => server.listen(0, address, resolve))
-    t.after(() => {
-      server.close()
-    })
-    const { port } = server.address() as AddressInfo
-    const reserved = native.reserveTcpPort(address, port)
-    assert.ok(typeof reserved !== 'number')
-    assert.ok(reserved.port >= 1024)
-    const client = net.connect(port, address)
-    await new Promise((resolve) => client.once('connect', resolve))
-    assert.equal(reserved.address, client.localAddress)
-    assert.notEqual(reserved.port, client.localPort)
-    client.destroy()
-    const rival = net.createServer()
-    const failed = new Promise<NodeJS.ErrnoException>((resolve, reject) => {
-      rival.on('error', resolve).on('listening', () => {
-        rival.close()
-        reject(new Error('somebody else got the reserved port'))
+  test(
+    `a port reserved for a connect to ${address} is the one TCP would leave from, and nobody else gets it`,
+    { skip },
+    async (t) => {
+      const server = net.createServer((socket) => socket.resume())
+      await new Promise<void>((resolve) => server.listen(0, address, resolve))
+      t.after(() => {
+        server.close()
       })
-    })
-    rival.listen(reserved.port, reserved.address)
-    assert.equal((await failed).code, 'EADDRINUSE')
-    closeSync(reserved.fd)
-    const heir = net.createServer()
-    await new Promise<void>((resolve) => heir.listen(reserved.port, reserved.address, resolve))
-    heir.close()
-  })
+      const { port } = server.address() as AddressInfo
+      const reserved = native.reserveTcpPort(address, port)
+      assert.ok(typeof reserved !== 'number')
+      assert.ok(reserved.port >= 1024)
+      const client = net.connect(port, address)
+      await new Promise((resolve) => client.once('connect', resolve))
+      assert.equal(reserved.address, client.localAddress)
+      assert.notEqual(reserved.port, client.localPort)
+      client.destroy()
+      const rival = net.createServer()
+      const failed = new Promise<NodeJS.ErrnoException>((resolve, reject) => {
+        rival.on('error', resolve).on('listening', () => {
+          rival.close()
+          reject(new Error('somebody else got the reserved port'))
+        })
+      })
+      rival.listen(reserved.port, reserved.address)
+      assert.equal((await failed).code, 'EADDRINUSE')
+      closeSync(reserved.fd)
+      const heir = net.createServer()
+      await new Promise<void>((resolve) => heir.listen(reserved.port, reserved.address, resolve))
+      heir.close()
+    },
+  )
 }
 
 test('many reservations are all different', () => {

@@ -64,6 +64,20 @@ describe('a message of a link', () => {
     fc.assert(fc.property(message, damage, check), RUNS)
   })
 
+  test('with too long a name, or for a use nobody knows, is refused', () => {
+    assert.equal(
+      typeof decodeMessage(encodeMessage({ kind: 'open', segmentBytes: 1, name: 'n'.repeat(96) })),
+      'object',
+    )
+    assert.equal(
+      decodeMessage(encodeMessage({ kind: 'open', segmentBytes: 1, name: 'n'.repeat(97) })),
+      'malformed',
+    )
+    const segment = encodeMessage({ kind: 'segment', index: 1, use: 'rings', bytes: 1 })
+    segment[16] = 2
+    assert.equal(decodeMessage(segment), 'malformed')
+  })
+
   test('cut short, or with something behind it, is refused', () => {
     const check = (sent: LinkMessage, cut: number): void => {
       const bytes = encodeMessage(sent)
@@ -121,6 +135,9 @@ describe('a request in a slot', () => {
       ]) {
         if (read !== undefined) assertProper(read)
       }
+      // All of it up to the ports must be there.
+      const fixed = length - sent.callerData.length
+      assert.equal(readRequest(bytes.subarray(0, cut % fixed)), undefined)
     }
     fc.assert(fc.property(request, damage, fc.nat(), check), RUNS)
   })

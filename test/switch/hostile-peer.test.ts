@@ -183,8 +183,18 @@ describe('a hostile peer that announces a ring', () => {
       announce(target.socket, ring)
       target.socket.scribble(layout.PRODUCED, 10)
       assertReset(target)
+      if ('bytes' in ring && ring.bytes !== SIZE / 2) assert.ok(!target.socket.calls.includes('peerMemory'))
     })
   }
+
+  test('and produces more than two rings hold resets the connection before anything is read', () => {
+    const target = victim()
+    offerRing(target.socket)
+    announce(target.socket, { start: 10 })
+    target.socket.scribble(layout.PRODUCED, 0x7fff_ffff)
+    assert.equal(target.session.available, 0)
+    assertReset(target)
+  })
 
   test('properly is read there, and only there', () => {
     const { socket, end } = victim()
@@ -301,6 +311,15 @@ describe('a hostile peer that raises flags', () => {
       assert.ok(socket.calls.filter((name) => name === 'signal').length <= 1)
     }
   })
+})
+
+test('a peer that signals after the close is not heard, and nothing is asked of the closed socket', () => {
+  const { socket, session, end } = victim()
+  session.close()
+  const asked = socket.calls.length
+  socket.complete(0)
+  assert.equal(socket.calls.length, asked)
+  assert.equal(end.readableCalls, 0)
 })
 
 test('a peer that signals without end is heard once per signal', () => {

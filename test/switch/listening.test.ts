@@ -1,10 +1,25 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 
-import { SOMAXCONN, WSA, failure } from '../../src/spi/index.ts'
+import { SOMAXCONN, SPI_VERSION, WSA, failure } from '../../src/spi/index.ts'
 import { LoopbackNetwork, loopback } from '../../src/providers/loopback/index.ts'
+import { SanListener } from '../../src/switch/listen.ts'
+import { started } from '../../src/switch/started-provider.ts'
+import { UpcallTable } from '../../src/switch/upcall-table.ts'
 import { settle } from './fake-clock.ts'
-import { ELSEWHERE, HELLO, Host, RawPeer, SERVER, SUBNET, WILDCARD, failing, sanOver } from './host.ts'
+import {
+  ELSEWHERE,
+  HELLO,
+  Host,
+  LIMITS,
+  RawPeer,
+  SERVER,
+  SUBNET,
+  WILDCARD,
+  failing,
+  sanOver,
+} from './host.ts'
+import { spy } from './spy.ts'
 
 const COMPANION = ['san.socket', 'san^createSocketHandle', 'san.bind']
 
@@ -237,6 +252,41 @@ describe('listen', () => {
     await settle()
     assert.equal(host.journal.count('san.close'), 1)
   })
+})
+
+describe("one provider's share of a listener", () => {
+  test('is opened once, however often the provider is offered', () => {
+    const { host, provider } = apart()
+    const { socket } = host.listen(SERVER)
+    const entry = started(provider, 'late', LIMITS)
+    socket.serve(entry)
+    socket.serve(entry)
+    assert.deepEqual([socket.providers, host.journal.count('late.socket')], [['san', 'late'], 1])
+  })
+
+  test('is closed once, however often it is told', () => {
+    const { host, provider } = apart()
+    const environment = {
+      schedule: setImmediate,
+      clock: host.clock,
+      connectTimeoutMs: 1,
+      negotiationTimeoutMs: 1,
+    }
+    const entry = started(provider, 'late', LIMITS)
+    const opened = SanListener.open(environment, entry, SERVER, new Map(), 1, () => undefined)
+    assert.ok(opened.ok)
+    opened.listener.close()
+    opened.listener.close()
+    assert.equal(host.journal.count('late.close'), 1)
+  })
+
+  /** A provider that the switch has not started. */
+  function apart() {
+    const host = new Host()
+    const provider = spy(sanOver(host.network), 'late', host.journal)
+    assert.ok(provider.startup({ version: SPI_VERSION, upcalls: new UpcallTable() }).ok)
+    return { host, provider }
+  }
 })
 
 describe('a provider that comes later', () => {

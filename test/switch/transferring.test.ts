@@ -223,6 +223,14 @@ describe('what the user of a session is told', () => {
     }
   })
 
+  test('WSD-SYNC-3 a writer that waits hears nothing while there is no room', async () => {
+    const { one, other } = await sessionPair({ limits: { maxMemoryBytes: 0 } })
+    assert.equal(one.session.write([Buffer.alloc(2000)]), INLINE_RING_BYTES)
+    other.say('something else')
+    await settle()
+    assert.deepEqual([one.readableCalls, one.writableCalls], [1, 0])
+  })
+
   test('WSD-SYNC-3 a writer that waits after it has read the end is told of room', async () => {
     const { one, other } = await sessionPair({ limits: { maxMemoryBytes: 0 } })
     other.session.shutdown()
