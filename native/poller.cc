@@ -165,6 +165,8 @@ bool Poller::Spin() {
 void Poller::OnPrepare() {
   KeepTurning(false);
   if (Ready()) RunReady();
+  // Nobody knows the doorbell yet, or any more.
+  if (links_.empty() && !local_) return;
   bool waits = false;
   uint64_t turn_end = 0;
   // A bounded number of rounds; then the loop's other descriptors are looked at, and it comes back here.

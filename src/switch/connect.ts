@@ -28,7 +28,7 @@ const GRACE_MS = 1
  * Connects a companion: event first, then connect, then the result by event or at once (WSD-CONN-4 to -9, RACE-10 to -12).
  * The companion is closed before a failure is reported (WSD-CONN-12, RACE-30).
  *
- * @param done Called once, never before this function has returned.
+ * @param done Called once; from inside this call when the attempt fails at once and TCP/IP goes on.
  * @returns Cancels the attempt; `done` is not called then (WSD-CONN-20, RACE-29).
  */
 export function connectCompanion(
@@ -50,6 +50,11 @@ export function connectCompanion(
     companion.close()
     finish({ kind: 'failed', code, final: !timedOut && isFinalConnectError(code), timedOut })
   }
+  const succeed = (): void => {
+    const session = agree(started, companion)
+    if (session.ok) finish({ kind: 'connected', session: session.value })
+    else fail(session.error)
+  }
   const event = new NetworkEvent(schedule, () => {
     if (over) return
     const events = companion.enumNetworkEvents(event)
@@ -62,15 +67,21 @@ export function connectCompanion(
       fail(events.value.connectStatus)
       return
     }
-    const session = agree(started, companion)
-    if (session.ok) finish({ kind: 'connected', session: session.value })
-    else fail(session.error)
+    succeed()
   })
   const selected = companion.eventSelect(event, FD_CONNECT)
   const status = selected === 0 ? companion.connect(destination, started.hello) : selected
   if (status === 0) {
-    event.set()
+    // Connected at once: no event follows (RACE-12).
+    schedule(() => {
+      if (!over) succeed()
+    })
   } else if (status !== WSA.WSAEWOULDBLOCK) {
+    if (!isFinalConnectError(status)) {
+      // TCP/IP goes on as if nothing had happened; making it wait a turn would slow every peer that is not switched.
+      fail(status)
+      return nothing
+    }
     schedule(() => {
       if (!over) fail(status)
     })
@@ -87,6 +98,10 @@ export function connectCompanion(
     cancelTimer?.()
     companion.close()
   }
+}
+
+function nothing(): void {
+  // The attempt is over.
 }
 
 /** The acceptor has answered: check its hello and start the session. */

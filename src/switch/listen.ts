@@ -92,7 +92,8 @@ export class SanListener {
         return judged.verdict
       })
       if (accepted.ok && hello !== undefined) this.#negotiate(accepted.value, hello)
-      else if (!accepted.ok && accepted.error === WSA.WSAEWOULDBLOCK) return
+      // A refused request leaves others; anything else ends the round, and the provider signals again while some are left.
+      else if (!accepted.ok && accepted.error !== WSA.WSAECONNREFUSED) return
     }
     this.#event.set()
   }

@@ -1,4 +1,4 @@
-import { isWildcard } from '../spi/index.ts'
+import { WSA, isWildcard } from '../spi/index.ts'
 import type { SocketAddress, SocketOption, Status, TcpipSocket, WsaCode } from '../spi/index.ts'
 import type { Cancel } from '../base/clock.ts'
 import { invariant } from '../base/invariant.ts'
@@ -9,6 +9,7 @@ import { SanListener } from './listen.ts'
 import type { Arrival } from './listen.ts'
 import { reasonFor } from './reasons.ts'
 import type { Reason } from './reasons.ts'
+import type { Misses } from './misses.ts'
 import type { RouteTable } from './route-table.ts'
 import type { Session } from './session/session.ts'
 import { next } from './socket-state.ts'
@@ -26,8 +27,11 @@ export type ConnectOutcome =
 
 export interface SocketEnvironment extends ConnectEnvironment {
   readonly routes: RouteTable
+  readonly misses: Misses
   readonly stats: Stats
 }
+
+const NO_OPTIONS: ReadonlyMap<SocketOption, number> = new Map()
 
 /**
  * An application's socket. TCP/IP made it and TCP/IP's descriptor is what the application holds; the switch decides at
@@ -36,8 +40,9 @@ export interface SocketEnvironment extends ConnectEnvironment {
 export class SwitchSocket {
   readonly #environment: SocketEnvironment
   readonly #tcp: TcpipSocket
-  readonly #options = new Map<SocketOption, number>()
-  readonly #listeners = new Map<StartedProvider, SanListener>()
+  // Made when first needed: most sockets connect over TCP/IP and have neither.
+  #options: Map<SocketOption, number> | undefined
+  #listeners: Map<StartedProvider, SanListener> | undefined
   #state: SocketState = 'idle'
   #cancel: Cancel | undefined
   #reason: Reason | undefined
@@ -57,7 +62,7 @@ export class SwitchSocket {
   }
   /** The providers that listen beside TCP/IP. */
   get providers(): string[] {
-    return [...this.#listeners.values()].map((listener) => listener.provider)
+    return [...(this.#listeners?.values() ?? [])].map((listener) => listener.provider)
   }
 
   #move(event: SocketEvent): void {
@@ -68,7 +73,7 @@ export class SwitchSocket {
 
   /** Remembers an option for the companion (WSD-COMP-11). */
   record(option: SocketOption, value: number): void {
-    this.#options.set(option, value)
+    ;(this.#options ??= new Map()).set(option, value)
   }
 
   // --- listening ----------------------------------------------------------------------------------------------------
@@ -95,19 +100,19 @@ export class SwitchSocket {
     const eligible = isWildcard(local.value) ? routes.providers : routes.serving(local.value)
     this.#reason = 'no-route'
     for (const started of eligible) this.serve(started)
-    if (this.#listeners.size === 0) this.#environment.stats.stayed(this.#reason)
+    if (this.#listeners === undefined) this.#environment.stats.stayed(this.#reason)
     return 0
   }
 
   /** Adds a provider's listener; also for one that appears while a wildcard listener stands (WSD-INST-9). */
   serve(started: StartedProvider): void {
     const listening = this.#listening
-    if (listening === undefined || this.#listeners.has(started)) return
+    if (listening === undefined || this.#listeners?.has(started) === true) return
     const opened = SanListener.open(
       this.#environment,
       started,
       listening.local,
-      this.#options,
+      this.#options ?? NO_OPTIONS,
       listening.backlog,
       (arrival) => {
         this.#environment.stats.accepts += 1
@@ -115,9 +120,9 @@ export class SwitchSocket {
       },
     )
     if (opened.ok) {
-      this.#listeners.set(started, opened.listener)
+      ;(this.#listeners ??= new Map()).set(started, opened.listener)
       this.#reason = undefined
-    } else if (this.#listeners.size === 0) {
+    } else if (this.#listeners === undefined) {
       this.#reason = reasonFor(opened.code, 'listen')
     }
   }
@@ -128,8 +133,8 @@ export class SwitchSocket {
 
   /** From here on TCP/IP serves the listener alone. */
   leaveSan(reason: Reason): void {
-    for (const listener of this.#listeners.values()) listener.close()
-    this.#listeners.clear()
+    for (const listener of this.#listeners?.values() ?? []) listener.close()
+    this.#listeners = undefined
     this.#listening = undefined
     this.#reason = reason
   }
@@ -149,18 +154,22 @@ export class SwitchSocket {
       this.#stay(destination, stay ?? 'no-route', 'stay', done)
       return
     }
+    if (this.#environment.misses.has(destination)) {
+      this.#stay(destination, 'peer-not-switched', 'stay', done)
+      return
+    }
     const local = this.#tcp.reserve(destination)
     if (!local.ok) {
       this.#stay(destination, 'reservation', 'stay', done)
       return
     }
-    const companion = createCompanion(started, local.value, this.#options)
+    const companion = createCompanion(started, local.value, this.#options ?? NO_OPTIONS)
     if (!companion.ok) {
       this.#stay(destination, reasonFor(companion.error, 'create'), 'stay', done)
       return
     }
     this.#move('companion')
-    this.#cancel = connectCompanion(this.#environment, started, companion.value, destination, (result) => {
+    const cancel = connectCompanion(this.#environment, started, companion.value, destination, (result) => {
       this.#cancel = undefined
       if (result.kind === 'connected') {
         this.#move('agreed')
@@ -172,9 +181,11 @@ export class SwitchSocket {
         this.#tcp.release()
         done({ kind: 'failed', code: result.code })
       } else {
+        if (result.code === WSA.WSAETIMEDOUT && !result.timedOut) this.#environment.misses.note(destination)
         this.#stay(destination, result.timedOut ? 'handshake-timeout' : reasonFor(result.code, 'connect'), 'failed', done)
       }
     })
+    if (this.#state === 'connecting') this.#cancel = cancel
   }
 
   #stay(

@@ -3,6 +3,7 @@ import type { SanProvider, TcpipSocket, WsaCode } from '../spi/index.ts'
 import { systemClock } from '../base/clock.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Schedule } from './network-event.ts'
+import { Misses } from './misses.ts'
 import { RouteTable } from './route-table.ts'
 import { SwitchSocket } from './socket.ts'
 import type { SocketEnvironment } from './socket.ts'
@@ -51,10 +52,12 @@ export class Switch {
   readonly #listeners = new Set<SwitchSocket>()
 
   constructor(options: SwitchOptions) {
+    const clock = options.clock ?? systemClock
     this.#environment = {
       routes: this.#routes,
+      misses: new Misses(clock),
       stats: this.stats,
-      clock: options.clock ?? systemClock,
+      clock,
       schedule: options.schedule ?? ((job) => setImmediate(job)),
       connectTimeoutMs: options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
       negotiationTimeoutMs: options.negotiationTimeoutMs ?? DEFAULT_NEGOTIATION_TIMEOUT_MS,
@@ -81,6 +84,7 @@ export class Switch {
       return
     }
     const entry = started(provider, description, limits)
+    this.#environment.misses.clear()
     this.#providers.push(entry)
     this.#routes.set(entry, addresses.value)
     this.#reports.push({ name: provider.name, description })
@@ -89,6 +93,7 @@ export class Switch {
 
   /** Asks every provider again which networks it serves; after a change of the host's addresses (WSD-ADDR-7). */
   refreshAddresses(): void {
+    this.#environment.misses.clear()
     for (const entry of this.#providers) {
       const addresses = entry.provider.addressList()
       if (addresses.ok) this.#routes.set(entry, addresses.value)

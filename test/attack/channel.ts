@@ -148,19 +148,3 @@ export async function lonelyEventfd(): Promise<number> {
   if (fd === undefined) throw new Error('Cannot get an eventfd: the donor sent none')
   return fd
 }
-
-/** Another descriptor of the same open file description. */
-export function duplicate(fd: number): number {
-  const pair = native.listen(freshName())
-  native.close(pair)
-  const name = freshName()
-  const listener = native.listen(name)
-  const near = native.connect(name)
-  const far = native.accept(listener)
-  native.send(near, new Uint8Array([1]), [fd])
-  const got = native.receive(far)
-  closeAll([listener, near, far])
-  const [copy] = typeof got === 'number' ? [] : got.fds
-  if (copy === undefined) throw new Error('Cannot duplicate the descriptor')
-  return copy
-}

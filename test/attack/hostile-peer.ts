@@ -14,7 +14,7 @@ import { eventually } from '../support/waiting.ts'
 import { Channel, Door, LIMIT_MS, closeAll, lonelyEventfd, native } from './channel.ts'
 
 export const HOST = '127.0.0.1'
-export const RING_SEGMENT_BYTES = 1 << 20
+export const RING_SEGMENT_BYTES = layout.RING_SEGMENT_BYTES
 /** The hello of an honest session. */
 export const HELLO = encodeHello({ regionBytes: layout.REGION_BYTES, maxRingBytes: 1 << 20, features: 0 })
 
@@ -155,6 +155,11 @@ export class HostilePeer {
   notify(id: number): void {
     this.own.words[layout.NOTIFY_RING_WORD + (this.produced & layout.NOTIFY_MASK)] = id | 0
     this.setProduced(this.produced + 1)
+  }
+
+  /** Puts on the notification ring that we are through with slot `id`. */
+  notifyEnd(id: number): void {
+    this.notify(id | layout.NOTIFY_END)
   }
 
   setProduced(cursor: number): void {

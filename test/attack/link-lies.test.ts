@@ -147,7 +147,8 @@ test(
   { timeout: TIMEOUT_MS },
   async (t) => {
     const { victim, listener, port, peer, heard } = await setUp(t)
-    const { id } = { id: 64 }
+    // The first slot that lies in a segment which the victim has not made yet.
+    const id = 64
     peer.addSegment('slots')
     peer.ask(0, 1, honestRequest(port))
     await heard()
@@ -168,6 +169,26 @@ test(
     assert.equal(await others.arrived(), false, 'somebody else was sent a message of the link')
     assert.equal(victim.provider.stats.bytes, bytes)
     others.close()
+  },
+)
+
+test(
+  'a peer whose channel has ended is gone, however much it goes on to notify',
+  { timeout: TIMEOUT_MS },
+  async (t) => {
+    const { victim, peer } = await setUp(t)
+    peer.channel.close()
+    // Never is its ring empty; each turn it adds more than is taken in a turn.
+    for (let turn = 0; turn < 500; turn += 1) {
+      const unread = peer.produced - peer.consumed
+      if (unread < layout.NOTIFY_ENTRIES / 2) peer.setProduced(peer.produced + layout.NOTIFY_ENTRIES / 4)
+      await new Promise(setImmediate)
+    }
+    try {
+      assert.equal(victim.provider.stats.links, 0, 'after 500 turns it is still there')
+    } finally {
+      peer.close()
+    }
   },
 )
 

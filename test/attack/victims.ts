@@ -136,11 +136,11 @@ export class Victim {
     const { id, closed, how, uncaught, arrived, left } = message
     if (uncaught !== undefined) {
       for (const reply of this.#replies.values())
-        reply.reject(new Error(`The victim crashed: ${String(uncaught)}`))
+        reply.reject(new Error(`The victim crashed: ${uncaught as string}`))
     } else if (arrived !== undefined) {
-      this.#mail.put(`arrived ${String(arrived)}`, message)
+      this.#mail.put(`arrived ${arrived as number}`, message)
     } else if (left !== undefined) {
-      this.#mail.put(`left ${String(left)}`, how)
+      this.#mail.put(`left ${left as number}`, how)
     } else if (closed !== undefined) {
       this.#closed.get(closed as string)?.resolve(how as string)
     } else {

@@ -29,7 +29,7 @@ for (let leave = 0; leave <= ENOUGH; leave += 1) {
       else assert.equal(error, undefined, `TCP/IP needs one descriptor, ${leave} were left`)
       if (error === undefined)
         assert.equal((await client.ask('echo', { key: 'a', bytes: 50_000 }))['error'], undefined)
-      t.diagnostic(`it went ${String(way ?? error)}`)
+      t.diagnostic(`it went ${(way ?? error) as string}`)
       await client.ask('share')
       const later = await client.ask('connect', { key: 'b', options: { port } })
       assert.equal(later['way'], 'san', 'once there are descriptors again, connections are switched')

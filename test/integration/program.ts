@@ -111,8 +111,8 @@ export class Program {
 
   #hear(message: Message): void {
     const { id, event } = message
-    if (id !== undefined) this.#mail.put(`id ${String(id)}`, message)
-    else if (event !== undefined) this.#mail.put(`event ${String(event)}`, message)
+    if (id !== undefined) this.#mail.put(`id ${id as number}`, message)
+    else if (event !== undefined) this.#mail.put(`event ${event as string}`, message)
   }
 
   async #or(wanted: Promise<unknown>, what: string): Promise<Message> {

@@ -95,7 +95,7 @@ class Echo {
     poller.unwatch(this.#slot)
     links.delete(this.#slot)
     native.unmap(this.#own.buffer)
-    native.unmap(this.#peerWords.buffer as ArrayBuffer)
+    native.unmap(this.#peerWords.buffer)
     closeAll([this.#own.fd, this.#doorbell])
   }
 }

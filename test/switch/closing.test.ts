@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import { WSA } from '../../src/spi/index.ts'
 import type { Overlapped } from '../../src/spi/index.ts'
 import { settle } from './fake-clock.ts'
-import { Host, SERVER } from './host.ts'
+import { Host, RawPeer, SERVER } from './host.ts'
 import { sessionPair } from './session-pair.ts'
 import type { SessionPair } from './session-pair.ts'
 import type { Entry } from './spy.ts'
@@ -193,7 +193,7 @@ describe('closing', () => {
 
   test('WSD-CLOSE-18 one closeSocketHandle for each createSocketHandle, also for a connect that failed', async () => {
     const host = new Host()
-    const attempts = [host.connect(SERVER), host.connect(SERVER)]
+    const attempts = [host.connect(SERVER), host.connect({ ...SERVER, port: SERVER.port + 1 })]
     await settle()
     assert.ok(attempts.every(({ outcome }) => outcome.kind === 'tcpip'))
     assert.equal(host.journal.count('san^createSocketHandle'), 2)
@@ -202,6 +202,7 @@ describe('closing', () => {
 
   test('WSD-CLOSE-19 the socket of the application closes the companion first, then TCP/IP', async () => {
     const host = new Host()
+    new RawPeer(host.network).listen(SERVER, () => ({ decision: 'CF_DEFER' }))
     const attempt = host.connect(SERVER)
     host.journal.clear()
     attempt.socket.close()

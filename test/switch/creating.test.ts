@@ -6,7 +6,7 @@ import type { SanSocket, ServedSubnet, SocketAddress, SwitchHandle, Upcalls } fr
 import { LoopbackNetwork, loopback } from '../../src/providers/loopback/index.ts'
 import { UpcallTable } from '../../src/switch/upcall-table.ts'
 import { settle } from './fake-clock.ts'
-import { CLIENT, ELSEWHERE, Host, SERVER, SUBNET, WILDCARD, failing, sanOver } from './host.ts'
+import { CLIENT, ELSEWHERE, Host, RawPeer, SERVER, SUBNET, WILDCARD, failing, sanOver } from './host.ts'
 
 /** How TCP/IP gets a connection that the companion could not carry. */
 const FALLBACK = ['tcp.reserve', 'san.socket', 'san^createSocketHandle']
@@ -174,6 +174,7 @@ describe('the companion', () => {
 
   test('WSD-COMP-2 WSD-COMP-15 is created, bound, given its options and then connects, in this order', () => {
     const host = new Host()
+    new RawPeer(host.network).listen(SERVER, () => ({ decision: 'CF_DEFER' }))
     host.journal.clear()
     host.connect(SERVER, { recorded: [['SO_DEBUG', 1]] })
     assert.deepEqual(host.journal.labels(), [

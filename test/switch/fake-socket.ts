@@ -22,7 +22,7 @@ import type {
  * Runs `act`, and fails when it does not come to an end: a loop without one cannot be stopped in any other way.
  */
 export function ending<T>(act: () => T): T {
-  return runInNewContext('act()', { act }, { timeout: 2000 }) as T
+  return runInNewContext('act()', { act }, { timeout: 5000 }) as T
 }
 
 /** Stands around each region, so that a read beside it shows. */

@@ -79,7 +79,7 @@ describe('memory that is not shared but mirrored', () => {
       let offset = 0
       let left = 2000
       while (offset < sent.length && left > 0) {
-        offset += one.session.write([sent.subarray(offset, offset + 1500)])
+        offset += one.session.write([sent.subarray(offset, offset + 700)])
         // The writer goes on when it is told, as a program would; the reader reads when it is told.
         await settle(2)
         heard.push(other.readAll())

@@ -40,6 +40,10 @@ export interface ListenerReport {
 /** Flag of libuv's bind: several listeners may share the port. */
 const UV_TCP_REUSEPORT = 2
 
+/** Why TCP/IP carries the connection of a handle. */
+const REASON = Symbol('sockswitch.reason')
+type Noted = TcpHandle & { [REASON]?: Reason }
+
 /** What to do when a handle is closed; one thing at a time. */
 const BEFORE_CLOSE = Symbol('sockswitch.beforeClose')
 
@@ -69,7 +73,6 @@ export class NetFace {
   /** Handles whose stream native code asked for while they were still connecting. */
   readonly #askedEarly = new WeakSet<TcpHandle>()
   readonly #listening = new Map<TcpHandle, ListeningEntry>()
-  readonly #reasons = new WeakMap<TcpHandle, Reason>()
   /** Where a socket keeps the buffer that its user gave it to read into. */
   #bufferKey: symbol | undefined
 
@@ -114,7 +117,7 @@ export class NetFace {
 
   /** Why TCP/IP carries the connection of this handle; undefined when the switch never had a say. */
   reasonOf(handle: TcpHandle): Reason | undefined {
-    return this.#reasons.get(handle)
+    return (handle as Noted)[REASON]
   }
 
   /** Publishes the end of every stream, for a process that is about to end. */
@@ -195,8 +198,9 @@ export class NetFace {
     const tcp = new HandleTcpSocket(handle, this.#ports, { connect: call })
     const socket = this.#options.switch.socket(tcp)
     const stay = this.#connectStays(handle, owner)
+    // The context of the connect, for what is told later.
+    let resource: AsyncResource | undefined
     // Follows what happens to the request: it may be given up while we wait.
-    const resource = asyncResource('TCPCONNECTWRAP')
     const complete = request.oncomplete
     let synchronous = true
     let status = 0
@@ -205,7 +209,7 @@ export class NetFace {
       destination,
       (outcome) => {
         if (outcome.kind === 'tcpip') {
-          this.#reasons.set(handle, outcome.reason)
+          ;(handle as Noted)[REASON] = outcome.reason
           status = tcp.lastStatus
           if (synchronous) return
         } else {
@@ -221,7 +225,7 @@ export class NetFace {
             return
           }
           // In the context of the connect, as the handle itself was made.
-          resource.runInAsyncScope(() => {
+          resource?.runInAsyncScope(() => {
             this.#establish(handle, outcome, tcp, address, destination)
           })
         } else if (outcome.kind === 'tcpip' && status === 0) {
@@ -229,13 +233,14 @@ export class NetFace {
         }
         if (givenUp) return
         const connected = status === 0
-        resource.runInAsyncScope(complete, request, status, handle, request, connected, connected)
-        resource.emitDestroy()
+        resource?.runInAsyncScope(complete, request, status, handle, request, connected, connected)
+        resource?.emitDestroy()
       },
       stay,
     )
     synchronous = false
     if (socket.state === 'connecting') {
+      resource = asyncResource('TCPCONNECTWRAP')
       if (alive) this.#environment.liveness.hold()
       this.#cancelOnClose(handle, socket, alive)
     }
@@ -375,7 +380,7 @@ export class NetFace {
     new Bridge(this.#internals, this.#options.host, handle, connection, () => {
       this.#grafter.ungraft(handle)
     })
-    this.#reasons.set(handle, 'bridged')
+    ;(handle as Noted)[REASON] = 'bridged'
   }
 }
 

@@ -46,13 +46,15 @@ export class Receiver {
   /** Copies up to `maxBytes` out; returns how many. */
   readInto(target: Uint8Array, to: number, maxBytes: number): number {
     let done = 0
-    while (done < maxBytes) {
+    // A peer may announce rings faster than we follow; what is left is read next time.
+    for (let adoptions = 0; done < maxBytes && adoptions < MAX_ADOPTIONS; ) {
       const { here, bytes } = this.#unread()
       if (bytes === 0) break
       // All of this ring is read: the rest lies in the next one. The writer may free the old ring as soon as it sees that
       // we have moved on, so it must see first that everything in it was taken.
       if (here === 0) {
         this.#publishConsumed()
+        adoptions += 1
         if (!this.#adopt()) break
         continue
       }
@@ -98,8 +100,13 @@ export class Receiver {
   }
 
   #giveCredit(): void {
-    const { send, receive } = this.#memory
     this.#publishConsumed()
+    this.credit()
+  }
+
+  /** Gives a waiting writer the room that there is; to be asked again after every signal of its. */
+  credit(): void {
+    const { send, receive } = this.#memory
     // Only a waiting writer wants to know, and only when waking it is worth while.
     if ((Atomics.load(receive.words, this.#peerWord + layout.FLAGS) & layout.FLAG_BLOCKED) === 0) return
     const unread = (Atomics.load(receive.words, this.#peerWord + layout.PRODUCED) - this.#consumed) >>> 0
@@ -133,5 +140,8 @@ export class Receiver {
     return NOTHING
   }
 }
+
+/** Rings followed in one read. */
+const MAX_ADOPTIONS = 4
 
 const NOTHING = { bytes: 0, here: 0 } as const

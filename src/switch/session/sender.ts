@@ -39,7 +39,7 @@ export class Sender {
     this.#memory = memory
     this.#word = memory.send.offset / 4
     this.#peerWord = memory.receive.offset / 4
-    this.#maxRingBytes = maxRingBytes
+    this.#maxRingBytes = 2 ** Math.floor(Math.log2(Math.max(1, maxRingBytes)))
     this.#pieceBytes = pieceBytes
     this.#registered = memory.send
     this.#ring = ringIn(memory.send, layout.HEADER_BYTES, inlineRingBytes(memory.send.length))
@@ -183,7 +183,11 @@ export class Sender {
 
   // Says that we wait, then looks once more: the peer may have made room before it could see that we wait.
   #block(): number {
-    this.#setFlags(this.#flags | layout.FLAG_BLOCKED)
+    if ((this.#flags & layout.FLAG_BLOCKED) === 0) {
+      this.#setFlags(this.#flags | layout.FLAG_BLOCKED)
+      // Where memory is mirrored the flag arrives with a signal only.
+      this.#socket.signal()
+    }
     return this.#room()
   }
 

@@ -214,6 +214,7 @@ export class Session {
     if (status === 0) this.#post()
     else this.#peerGone = true
     if (this.#state === 'negotiating' && !this.#negotiated()) return
+    if (this.#readsPossible) this.#receiver.credit()
     // Reading first, as the kernel's events come; either may close the session.
     if (this.#readsPossible) this.#owner?.readable()
     if (this.#blocked && this.#mayWrite()) this.#owner?.writable()
