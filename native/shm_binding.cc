@@ -29,6 +29,7 @@ class OwnedDescriptors {
  public:
   ~OwnedDescriptors() {
     for (int fd : descriptors_) close(fd);
+    FreeSpare();
   }
   int Add(int fd) {
     if (fd >= 0) descriptors_.insert(fd);
@@ -36,11 +37,23 @@ class OwnedDescriptors {
   }
   int Close(int fd) {
     descriptors_.erase(fd);
-    return close(fd) == 0 ? 0 : -errno;
+    int status = close(fd) == 0 ? 0 : -errno;
+    KeepSpare();
+    return status;
+  }
+  // A descriptor kept free, so that the one a peer passes arrives even when the process has no other left: it would be lost
+  // otherwise, and the link with it.
+  void KeepSpare() {
+    if (spare_ < 0) spare_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  }
+  void FreeSpare() {
+    if (spare_ >= 0) close(spare_);
+    spare_ = -1;
   }
 
  private:
   std::set<int> descriptors_;
+  int spare_ = -1;
 };
 
 OwnedDescriptors& Owned(Napi::Env env) { return *env.GetInstanceData<OwnedDescriptors>(); }
@@ -131,7 +144,9 @@ Napi::Value JsSend(const Napi::CallbackInfo& info) {
 Napi::Value JsReceive(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Message message;
+  Owned(env).FreeSpare();
   int status = ReceiveMessage(IntArgument(info, 0), &message);
+  if (status <= 0 || message.descriptor_count == 0) Owned(env).KeepSpare();
   if (status <= 0) return Answer(info, status);
   Napi::Object result = Napi::Object::New(env);
   result.Set("bytes", Napi::Buffer<uint8_t>::Copy(env, message.bytes, message.length));
@@ -142,9 +157,14 @@ Napi::Value JsReceive(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value JsRing(const Napi::CallbackInfo& info) {
+  int fd = IntArgument(info, 0);
+  // The flag belongs to the open file, which the peer has, too: it may have taken the flag away to make us wait.
+  int flags = fcntl(fd, F_GETFL);
+  if (flags < 0) return Answer(info, -errno);
+  if ((flags & O_NONBLOCK) == 0) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
   uint64_t one = 1;
   // A full counter means that the bell is ringing already.
-  ssize_t written = write(IntArgument(info, 0), &one, sizeof one);
+  ssize_t written = write(fd, &one, sizeof one);
   return Answer(info, written < 0 && errno != EAGAIN ? -errno : 0);
 }
 

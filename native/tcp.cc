@@ -50,19 +50,20 @@ bool Format(const Endpoint& endpoint, std::string* address, uint16_t* port) {
 // One netlink socket per thread, made at the first question.
 int DiagSocket() {
   struct Owned {
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    int fd = -1;
     ~Owned() {
       if (fd >= 0) close(fd);
     }
   };
   static thread_local Owned owned;
+  if (owned.fd < 0) owned.fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
   return owned.fd;
 }
 
 // One question to the kernel, answered the way it would look up the listener for an incoming SYN.
 int AskSockDiag(const Endpoint& endpoint, inet_diag_msg* found) {
   int fd = DiagSocket();
-  if (fd < 0) return -EPROTONOSUPPORT;
+  if (fd < 0) return -errno;
   static thread_local uint32_t sequence = 0;
   struct {
     nlmsghdr header;

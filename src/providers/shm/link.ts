@@ -195,7 +195,8 @@ export class Link implements Notifiable {
     while (this.#state === 'opening' || this.#state === 'up') {
       const received = this.#host.native.receive(this.#fd)
       if (typeof received === 'number') {
-        if (received !== -EAGAIN) this.#peerIsGone()
+        if (received === -EMSGSIZE) this.fail(WSA.WSAEMFILE)
+        else if (received !== -EAGAIN) this.#peerIsGone()
         return
       }
       const message = decodeMessage(received.bytes)
@@ -302,6 +303,10 @@ export class Link implements Notifiable {
     this.#cancelIdle = undefined
   }
 
+  isHeld(id: number): boolean {
+    return this.#holders[id] !== undefined
+  }
+
   /** False when this request of slot `id` was seen before. */
   noteRequest(id: number, generation: number): boolean {
     if (this.#requests[id] === generation) return false
@@ -352,8 +357,10 @@ export class Link implements Notifiable {
   // What the peer has announced is still delivered, each in a turn of its own; then its connections end.
   #peerIsGone(): void {
     this.#watcher?.close()
+    let left = layout.NOTIFY_ENTRIES
     const finish = (): void => {
-      if (this.dispatchOne()) this.#host.turns.schedule(finish)
+      left -= 1
+      if (left > 0 && this.dispatchOne()) this.#host.turns.schedule(finish)
       else this.fail(WSA.WSAECONNRESET)
     }
     this.#host.turns.schedule(finish)
@@ -391,3 +398,5 @@ export class Link implements Notifiable {
 }
 
 const EAGAIN = 11
+/** Also when there was no descriptor left for one that came. */
+const EMSGSIZE = 90

@@ -27,6 +27,7 @@ export class OutgoingNotifications {
   append(id: number, kind: NotificationKind, peer: Int32Array | undefined): 'appended' | 'pending' | 'full' {
     const consumed = peer === undefined ? 0 : Atomics.load(peer, layout.NOTIFY_CONSUMED)
     const unread = (this.#produced - consumed) >>> 0
+    if (unread > layout.NOTIFY_ENTRIES) return 'full'
     const last = this.#last[kind]
     if ((last[id] ?? -1) >= this.#produced - unread) return 'pending'
     if (unread >= layout.NOTIFY_ENTRIES) return 'full'

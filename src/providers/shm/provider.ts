@@ -24,6 +24,7 @@ import type { PendingRequest, RequestQueue } from './listener.ts'
 import { rendezvousName } from './names.ts'
 import { Rendezvous } from './rendezvous.ts'
 import { readRequest } from './request.ts'
+import type { SlotRequest } from './request.ts'
 import { ByteBudget } from './segments.ts'
 import { agreeEnded, refuse } from './slot.ts'
 import { ShmSocket } from './socket.ts'
@@ -113,6 +114,12 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
 
   startup(request: StartupRequest): Result<ProviderData> {
     if (request.version.major !== SPI_VERSION.major) return failure(WSA.WSAVERNOTSUPPORTED)
+    try {
+      // Now rather than at the first connect, when descriptors may have run out.
+      void this.turns.poller
+    } catch {
+      return failure(WSA.WSAEMFILE)
+    }
     if (this.#starts === 0) this.#upcalls = request.upcalls
     this.#starts += 1
     this.addressList()
@@ -239,6 +246,9 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
       link.fail(status)
       return failure(status)
     }
+    this.clock.after(this.limits.handshakeMs, () => {
+      if (link.state === 'opening') link.fail(WSA.WSAETIMEDOUT)
+    })
     this.#routes.set(key, link)
     return success({ link, listener: link.name })
   }
@@ -275,14 +285,15 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
       return
     }
     const pending: PendingRequest = { link, id, generation, request }
-    if (!this.#plausible(request.remote, link)) refuse(pending, WSA.WSAEACCES)
+    if (!this.#plausible(request, link)) refuse(pending, WSA.WSAEACCES)
     else if (listener?.queue.covers(request.local) !== true) refuse(pending, WSA.WSAETIMEDOUT)
     else if (!listener.queue.offer(pending)) refuse(pending, WSA.WSAECONNREFUSED)
   }
 
-  /** Over TCP a peer could come from any address of this host, and from a low port only as root. */
-  #plausible(remote: SocketAddress, link: Link): boolean {
-    if (isWildcard(remote) || !this.serves(remote)) return false
+  /** Over TCP a peer could come from and go to any address of this host, in one family, and from a low port only as root. */
+  #plausible({ remote, local }: SlotRequest, link: Link): boolean {
+    const real = [remote, local].every((address) => address.port > 0 && !isWildcard(address) && this.serves(address))
+    if (!real || remote.family !== local.family) return false
     return remote.port >= FIRST_UNPRIVILEGED_PORT || link.peer.uid === 0
   }
 }

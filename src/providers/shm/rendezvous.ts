@@ -35,9 +35,7 @@ export class Rendezvous {
     const fd = this.#host.native.listen(this.name)
     if (fd < 0) return fd === -EADDRINUSE ? WSA.WSAEADDRNOTAVAIL : fd === -EMFILE ? WSA.WSAEMFILE : WSA.WSAENETDOWN
     this.#fd = fd
-    this.#watcher = this.#host.turns.watch(fd, () => {
-      this.#accept()
-    })
+    this.#watch()
     return 0
   }
 
@@ -51,12 +49,30 @@ export class Rendezvous {
   #accept(): void {
     for (let i = 0; i < MAX_ACCEPTS && this.#fd >= 0; i++) {
       const fd = this.#host.native.accept(this.#fd)
+      if (fd === -EMFILE || fd === -ENFILE) {
+        this.#rest()
+        return
+      }
       if (fd < 0) return
       const peer = identifyPeer(this.#host.native, fd)
       if (typeof peer === 'number') this.#reject(fd, peer)
       else if (this.#waiting.size >= MAX_UNANSWERED) this.#reject(fd, WSA.WSAEPROCLIM)
       else if (!this.#greet(fd, peer)) this.#await(fd, peer)
     }
+  }
+
+  // Who is at the door stays there, and would wake us at once.
+  #rest(): void {
+    this.#watcher?.close()
+    this.#host.clock.after(REST_MS, () => {
+      if (this.#fd >= 0) this.#watch()
+    })
+  }
+
+  #watch(): void {
+    this.#watcher = this.#host.turns.watch(this.#fd, () => {
+      this.#accept()
+    })
   }
 
   /** Most openers have spoken before they are accepted; the others get a bounded time. */
@@ -115,4 +131,7 @@ export class Rendezvous {
 
 const EAGAIN = 11
 const EADDRINUSE = 98
+const ENFILE = 23
 const EMFILE = 24
+/** How long nobody is let in after descriptors ran out. */
+const REST_MS = 100

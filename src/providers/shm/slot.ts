@@ -135,11 +135,14 @@ export function refuse(pending: Pick<PendingRequest, 'link' | 'id' | 'generation
 
 /** Agrees that a request which its opener gave up is over, so that the opener can use the slot again. */
 export function agreeEnded(link: Link, id: number, generation: number): void {
+  if (link.isHeld(id)) return
   answerUnheld(link, id, generation, layout.PHASE_CLOSED, 0)
 }
 
 /** True when the opener has given the request up. */
 export function isWithdrawn(pending: PendingRequest): boolean {
+  // A slot carries one connection at a time, however often a peer asks.
+  if (pending.link.isHeld(pending.id)) return true
   const peer = pending.link.state === 'up' ? pending.link.memory.peerSlot(pending.id) : undefined
   if (peer === undefined) return true
   const state = Atomics.load(peer.segment.words, peer.byte / 4)

@@ -27,9 +27,11 @@ export interface TcpListener {
 export function findTcpListener(native: ShmNative, destination: SocketAddress): TcpListener | WsaCode {
   const found = native.findTcpListener(destination.address, destination.port)
   // Without a listener TCP/IP fails, too, with its own error; what cannot be checked is not trusted.
-  if (typeof found === 'number') return found === -ENOENT ? WSA.WSAEADDRNOTAVAIL : WSA.WSASYSNOTREADY
+  if (found === -ENOENT) return WSA.WSAEADDRNOTAVAIL
+  if (typeof found === 'number') return found === -EMFILE ? WSA.WSAEMFILE : WSA.WSASYSNOTREADY
   const family = found.address.includes(':') ? 'IPv6' : 'IPv4'
   return { uid: found.uid, address: { family, address: found.address, port: destination.port } }
 }
 
 const ENOENT = 2
+const EMFILE = 24
