@@ -146,7 +146,7 @@ Napi::Value JsReceive(const Napi::CallbackInfo& info) {
   Message message;
   Owned(env).FreeSpare();
   int status = ReceiveMessage(IntArgument(info, 0), &message);
-  if (status <= 0 || message.descriptor_count == 0) Owned(env).KeepSpare();
+  Owned(env).KeepSpare();
   if (status <= 0) return Answer(info, status);
   Napi::Object result = Napi::Object::New(env);
   result.Set("bytes", Napi::Buffer<uint8_t>::Copy(env, message.bytes, message.length));
@@ -410,6 +410,8 @@ class JsPoller : public Napi::ObjectWrap<JsPoller> {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new OwnedDescriptors);
+  Owned(env).KeepSpare();
+  PrepareTcp();
   exports.Set("createMemory", Napi::Function::New<JsCreateMemory>(env));
   exports.Set("mapMemory", Napi::Function::New<JsMapMemory>(env));
   exports.Set("unmap", Napi::Function::New<JsUnmap>(env));

@@ -105,6 +105,8 @@ int AskSockDiag(const Endpoint& endpoint, inet_diag_msg* found) {
 
 }  // namespace
 
+void PrepareTcp() { DiagSocket(); }
+
 int FindTcpListener(const std::string& address, uint16_t port, TcpListener* listener) {
   constexpr uint8_t kListen = 10;
   Endpoint endpoint;

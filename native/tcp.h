@@ -12,6 +12,9 @@ struct TcpListener {
   std::string address;
 };
 
+// Opens what the questions below need, while there are descriptors to be had.
+void PrepareTcp();
+
 // The TCP listener that a connect to `address`:`port` would reach. 0, -ENOENT when there is none, or another -errno when
 // it cannot be known.
 int FindTcpListener(const std::string& address, uint16_t port, TcpListener* listener);

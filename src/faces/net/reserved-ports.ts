@@ -48,9 +48,14 @@ export class ReservedPorts {
     return { fd: reserved.fd, local, destination: destination.address }
   }
 
+  close(port: ReservedPort): void {
+    this.#host.close(port.fd)
+  }
+
+  /** Takes a port back, for the next connect to the same address. */
   give(port: ReservedPort): void {
     if (this.#count >= MAX_KEPT) {
-      this.#host.close(port.fd)
+      this.close(port)
       return
     }
     let kept = this.#kept.get(port.destination)

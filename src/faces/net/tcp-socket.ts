@@ -48,7 +48,9 @@ export class HandleTcpSocket implements TcpipSocket {
   }
 
   connect(): Status {
-    this.release()
+    // TCP/IP may need the very descriptor.
+    if (this.#reserved !== undefined) this.#ports.close(this.#reserved)
+    this.#reserved = undefined
     return this.#status(this.#calls.connect?.() ?? 0)
   }
 

@@ -116,7 +116,7 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
     if (request.version.major !== SPI_VERSION.major) return failure(WSA.WSAVERNOTSUPPORTED)
     try {
       // Now rather than at the first connect, when descriptors may have run out.
-      void this.turns.poller
+      this.turns.start()
     } catch {
       return failure(WSA.WSAEMFILE)
     }
@@ -285,16 +285,22 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
       return
     }
     const pending: PendingRequest = { link, id, generation, request }
-    if (!this.#plausible(request, link)) refuse(pending, WSA.WSAEACCES)
-    else if (listener?.queue.covers(request.local) !== true) refuse(pending, WSA.WSAETIMEDOUT)
+    const reachable = listener?.queue.covers(request.local) === true && this.#isHere(request.local)
+    if (!reachable) refuse(pending, WSA.WSAETIMEDOUT)
+    else if (!this.#plausible(request, link)) refuse(pending, WSA.WSAEACCES)
     else if (!listener.queue.offer(pending)) refuse(pending, WSA.WSAECONNREFUSED)
   }
 
   /** Over TCP a peer could come from and go to any address of this host, in one family, and from a low port only as root. */
   #plausible({ remote, local }: SlotRequest, link: Link): boolean {
-    const real = [remote, local].every((address) => address.port > 0 && !isWildcard(address) && this.serves(address))
-    if (!real || remote.family !== local.family) return false
+    if (!this.#isHere(remote) || remote.family !== local.family) return false
     return remote.port >= FIRST_UNPRIVILEGED_PORT || link.peer.uid === 0
+  }
+
+  /** A full address of this host; IPv4 in IPv6 clothes is a way to write one. */
+  #isHere(address: SocketAddress): boolean {
+    if (address.family === 'IPv6' && address.address.includes('.')) return false
+    return address.port > 0 && !isWildcard(address) && this.serves(address)
   }
 }
 

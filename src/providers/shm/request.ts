@@ -58,6 +58,5 @@ export function readRequest(bytes: Uint8Array): SlotRequest | undefined {
 
 function endpoint(address: string, port: number): SocketAddress | undefined {
   const version = isIP(address)
-  // IPv4 in IPv6 clothes, and zones, are ways to write an address, not addresses.
-  return version === 0 || (version === 6 && /[.%]/.test(address)) ? undefined : { family: version === 4 ? 'IPv4' : 'IPv6', address, port }
+  return version === 0 || address.includes('%') ? undefined : { family: version === 4 ? 'IPv4' : 'IPv6', address, port }
 }

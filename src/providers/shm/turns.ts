@@ -33,7 +33,11 @@ export class Turns {
     this.#spinNanoseconds = spinNanoseconds
   }
 
-  /** Made at first use: a process without connections pays nothing. */
+  /** Makes the poller; throws when that cannot be. */
+  start(): void {
+    this.#poller ??= this.poller
+  }
+
   get poller(): Poller {
     this.#poller ??= this.#outside.runInAsyncScope(
       () => new this.#native.Poller(this.#spinNanoseconds, this.#drain),
