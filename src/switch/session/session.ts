@@ -213,7 +213,11 @@ export class Session {
     if (this.#state === 'closed') return
     if (status === 0) this.#post()
     else this.#peerGone = true
-    if (this.#state === 'negotiating' && !this.#negotiated()) return
+    if (this.#state === 'negotiating') {
+      // Whoever takes the connection looks for itself what came along, in a turn of its own.
+      this.#negotiated()
+      return
+    }
     if (this.#readsPossible) this.#receiver.credit()
     // Reading first, as the kernel's events come; either may close the session.
     if (this.#readsPossible) this.#owner?.readable()
