@@ -4,6 +4,12 @@
  */
 import { processSwitch, warnUnavailable } from './compose/process-switch.ts'
 
-const whole = processSwitch()
-if ('unavailable' in whole) warnUnavailable(whole.unavailable)
-else whole.install(true)
+try {
+  const whole = processSwitch()
+  if ('unavailable' in whole) warnUnavailable(whole.unavailable)
+  else whole.install(true)
+} catch (error) {
+  // A wrong variable: one line for whoever set it, instead of a trace through our code.
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  process.exit(1)
+}
