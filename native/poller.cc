@@ -101,13 +101,20 @@ void Poller::KeepAlive(bool on) {
   on ? uv_ref(handle) : uv_unref(handle);
 }
 
-bool Poller::Ready() const {
+bool Poller::LinksReady() const {
   if (local_) return true;
   for (const Link& link : links_) {
     if (link.produced != nullptr &&
         link.produced->load(std::memory_order_acquire) != link.consumed->load(std::memory_order_relaxed)) {
       return true;
     }
+  }
+  return false;
+}
+
+bool Poller::SourcesReady() const {
+  for (PollSource* source : sources_) {
+    if (source->ready(source->context)) return true;
   }
   return false;
 }
@@ -139,14 +146,17 @@ bool Poller::Spin() {
   uint64_t now = start;
   bool crowded = false;
   while (now - start < budget && !crowded) {
-    for (int i = 0; i < kLooksPerClock; i++) {
-      if (Ready()) {
-        stats_.hits++;
-        misses_ /= 2;
-        NoteWait(now - start);
-        return true;
-      }
-      Relax();
+    // A look at a source costs system calls, one at a link next to nothing.
+    bool found = SourcesReady();
+    for (int i = 0; i < kLooksPerClock && !found; i++) {
+      found = LinksReady();
+      if (!found) Relax();
+    }
+    if (found) {
+      stats_.hits++;
+      misses_ /= 2;
+      NoteWait(now - start);
+      return true;
     }
     now = uv_hrtime();
     if (now - start > kPatienceNs) {
@@ -166,7 +176,7 @@ void Poller::OnPrepare() {
   KeepTurning(false);
   if (Ready()) RunReady();
   // Nobody knows the doorbell yet, or any more.
-  if (links_.empty() && !local_) return;
+  if (links_.empty() && sources_.empty() && !local_) return;
   bool waits = false;
   uint64_t turn_end = 0;
   // A bounded number of rounds; then the loop's other descriptors are looked at, and it comes back here.
@@ -195,7 +205,9 @@ void Poller::Arm() {
   words_[kStatusSleeping].store(1, std::memory_order_seq_cst);
   std::atomic_thread_fence(std::memory_order_seq_cst);
   armed_ = true;
-  if (Ready()) {
+  bool may_sleep = !LinksReady();
+  for (PollSource* source : sources_) may_sleep = may_sleep && source->arm(source->context);
+  if (!may_sleep) {
     Disarm();
     KeepTurning(true);
   } else {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "memory.h"
+#include "poll_source.h"
 
 namespace sockswitch {
 
@@ -45,6 +46,8 @@ class Poller {
   // `produced` is the peer's cursor, `consumed` ours; the slot numbers are the caller's.
   void Watch(size_t slot, const SharedWord* produced, const SharedWord* consumed);
   void Unwatch(size_t slot);
+  // A source lives as long as the poller.
+  void AddSource(PollSource* source) { sources_.push_back(source); }
   // There is work that no link announces.
   void Wake() { local_ = true; }
   void KeepAlive(bool on);
@@ -63,7 +66,9 @@ class Poller {
   void OnPrepare();
   void OnCheck();
   void OnDoorbell();
-  bool Ready() const;
+  bool LinksReady() const;
+  bool SourcesReady() const;
+  bool Ready() const { return LinksReady() || SourcesReady(); }
   void RunReady();
   bool MaySpin();
   void NoteWait(uint64_t ns);
@@ -89,6 +94,7 @@ class Poller {
   Mapping status_{};
   SharedWord* words_ = nullptr;
   std::vector<Link> links_;
+  std::vector<PollSource*> sources_;
   bool local_ = false;
   bool armed_ = false;
 

@@ -302,7 +302,8 @@ class JsPoller : public Napi::ObjectWrap<JsPoller> {
     return DefineClass(env, "Poller",
                        {InstanceMethod<&JsPoller::Watch>("watch"), InstanceMethod<&JsPoller::Unwatch>("unwatch"),
                         InstanceMethod<&JsPoller::Wake>("wake"), InstanceMethod<&JsPoller::KeepAlive>("keepAlive"),
-                        InstanceMethod<&JsPoller::Stats>("stats"), InstanceAccessor<&JsPoller::Doorbell>("doorbell"),
+                        InstanceMethod<&JsPoller::AddSource>("addSource"), InstanceMethod<&JsPoller::Stats>("stats"),
+                        InstanceAccessor<&JsPoller::Doorbell>("doorbell"),
                         InstanceAccessor<&JsPoller::StatusFd>("statusFd")});
   }
 
@@ -378,6 +379,12 @@ class JsPoller : public Napi::ObjectWrap<JsPoller> {
 
   Napi::Value Unwatch(const Napi::CallbackInfo& info) {
     state_->poller->Unwatch(static_cast<size_t>(IntArgument(info, 0)));
+    return info.Env().Undefined();
+  }
+
+  // addSource(external), of another addon of ours
+  Napi::Value AddSource(const Napi::CallbackInfo& info) {
+    state_->poller->AddSource(info[0].As<Napi::External<PollSource>>().Data());
     return info.Env().Undefined();
   }
 

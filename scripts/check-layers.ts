@@ -8,7 +8,7 @@ import ts from 'typescript'
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/base': [],
   'src/spi': [],
-  'src/native': [],
+  'src/native': ['src/base'],
   'src/switch': ['src/spi', 'src/base'],
   'src/faces': ['src/switch', 'src/spi', 'src/base'],
   'src/providers': ['src/spi', 'src/base', 'src/native'],

@@ -54,12 +54,21 @@ export interface Poller {
   /** Watches a link: the peer's cursor of produced notifications against our cursor of consumed ones, byte offsets. */
   watch(slot: number, peer: ArrayBuffer, producedOffset: number, own: ArrayBuffer, consumedOffset: number): number
   unwatch(slot: number): void
+  /** Looks for work in another addon too, for as long as the loop lives; see `native/poll_source.h`. */
+  addSource(source: PollSource): void
   /** Makes the loop call `drain` soon although no link announces anything. */
   wake(): void
   keepAlive(on: boolean): void
   stats(): PollerStats
   readonly doorbell: number
   readonly statusFd: number
+}
+
+declare const pollSourceBrand: unique symbol
+
+/** A pointer that one addon hands to another. */
+export interface PollSource {
+  readonly [pollSourceBrand]: true
 }
 
 export interface PollerStats {

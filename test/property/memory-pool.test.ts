@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 
-import { MemoryPool } from '../../src/providers/shm/memory-pool.ts'
-import type { Piece } from '../../src/providers/shm/memory-pool.ts'
+import { MemoryPool } from '../../src/base/memory-pool.ts'
+import type { Piece } from '../../src/base/memory-pool.ts'
 
 /** The smallest piece. */
 const PAGE_BYTES = 4096

@@ -13,7 +13,7 @@ import { IncomingNotifications, OutgoingNotifications } from './notifications.ts
 import type { NotificationKind } from './notifications.ts'
 import { closeAll } from './segments.ts'
 import type { ByteBudget, Segment } from './segments.ts'
-import type { Notifiable, Turns } from './turns.ts'
+import type { Notifiable, Turns } from '../../native/turns.ts'
 
 /** What a link tells the socket that holds one of its slots. */
 export interface SlotHolder {

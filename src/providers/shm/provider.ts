@@ -30,7 +30,7 @@ import { agreeEnded, refuse } from './slot.ts'
 import { ShmSocket } from './socket.ts'
 import type { SocketHost } from './socket.ts'
 import { findTcpListener, identifyPeer } from './trust.ts'
-import { Turns } from './turns.ts'
+import { Turns } from '../../native/turns.ts'
 
 const FAMILIES: readonly string[] = ['IPv4', 'IPv6']
 const PIECE_BYTES = 64 << 10

@@ -23,7 +23,7 @@ import * as layout from './layout.ts'
 import type { Link, SlotHolder } from './link.ts'
 import { RequestQueue } from './listener.ts'
 import type { PendingRequest } from './listener.ts'
-import type { Piece } from './memory-pool.ts'
+import type { Piece } from '../../base/memory-pool.ts'
 import { Slot, agreeEnded, isWithdrawn, refuse } from './slot.ts'
 import { next } from './socket-state.ts'
 import type { ShmSocketEvent, ShmSocketState } from './socket-state.ts'
@@ -162,7 +162,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
 
   enumNetworkEvents(event: EventObject | null): Result<NetworkEvents> {
     if (this.#isClosed) return failure(WSA.WSAENOTSOCK)
-    if (this.#queue !== undefined) return success({ mask: this.#queue.enumerate(event), connectStatus: 0 })
+    if (this.#queue !== undefined) return success({ mask: this.#queue.enumerate(event) ? FD_ACCEPT : 0, connectStatus: 0 })
     const mask = this.#connectRecorded ? FD_CONNECT : 0
     this.#connectRecorded = false
     event?.reset()

@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks'
-import { Fifo } from '../../base/fifo.ts'
-import type { Poller, PollerStats, ShmNative, Watcher } from '../../native/shm.ts'
-import { invariant } from '../../base/invariant.ts'
+import { Fifo } from '../base/fifo.ts'
+import type { Poller, PollerStats, ShmNative, Watcher } from './shm.ts'
+import { invariant } from '../base/invariant.ts'
 
 /** A link as the loop sees it. */
 export interface Notifiable {
