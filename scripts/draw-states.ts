@@ -5,6 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { TRANSITIONS as SHM_SOCKET } from '../src/providers/shm/socket-state.ts'
+import { TRANSITIONS as TCP_STREAM } from '../src/providers/tcpip/stream-state.ts'
 import { TRANSITIONS as SESSION } from '../src/switch/session/session-state.ts'
 import { TRANSITIONS as SOCKET } from '../src/switch/socket-state.ts'
 
@@ -30,6 +31,12 @@ const MACHINES: readonly Machine[] = [
     source: 'src/switch/session/session-state.ts',
     starts: ['negotiating'],
     table: SESSION,
+  },
+  {
+    title: 'A connection over TCP/IP, for faces other than that for `node:net`',
+    source: 'src/providers/tcpip/stream-state.ts',
+    starts: ['open'],
+    table: TCP_STREAM,
   },
   {
     title: 'A SAN socket over shared memory',

@@ -30,6 +30,11 @@ export class Fifo<T> {
     return this.#items[this.#head]
   }
 
+  /** Puts `item` in the place of the first one; there must be one. */
+  replaceFirst(item: T): void {
+    if (this.length > 0) this.#items[this.#head] = item
+  }
+
   /** Removes the first item equal to `item`; false when there is none. */
   remove(item: T): boolean {
     const at = this.#items.indexOf(item, this.#head)

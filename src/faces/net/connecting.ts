@@ -1,4 +1,5 @@
 import type { AsyncResource } from 'node:async_hooks'
+import { isLeftAlone } from '../../base/unswitched.ts'
 import type { SocketAddress } from '../../spi/index.ts'
 import type { Reason } from '../../switch/reasons.ts'
 import type { ConnectOutcome, SwitchSocket } from '../../switch/socket.ts'
@@ -66,6 +67,7 @@ export class Connecting {
     port: number,
     call: () => number,
   ): number {
+    if (isLeftAlone(handle)) return call()
     const owner = ownerOf(this.#surroundings.internals, handle) as OwnerSocket | undefined
     if (!this.#surroundings.covers(owner)) return call()
     const destination = destinationOf(address, port)

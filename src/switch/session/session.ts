@@ -1,5 +1,14 @@
-import { Overlapped, WSA } from '../../spi/index.ts'
-import type { ConnectionMemory, ProviderLimits, SanSocket, Status, WsaCode } from '../../spi/index.ts'
+import { Overlapped, SOCKET_OPTIONS, WSA } from '../../spi/index.ts'
+import type {
+  ConnectionMemory,
+  ProviderLimits,
+  SanSocket,
+  SocketOption,
+  Status,
+  Stream,
+  StreamOwner,
+  WsaCode,
+} from '../../spi/index.ts'
 import { invariant } from '../../base/invariant.ts'
 import type { Hello } from './hello.ts'
 import * as layout from './layout.ts'
@@ -9,13 +18,9 @@ import { next } from './session-state.ts'
 import type { SessionEvent, SessionState } from './session-state.ts'
 
 /** Whoever uses a session hears from it through these, never from inside a call into it. */
-export interface SessionOwner {
+export interface SessionOwner extends StreamOwner {
   /** Acceptor only: the initiator goes through with the connection. */
-  agreed(): void
-  /** Bytes, the end or a reset can be read. */
-  readable(): void
-  /** A write that was cut short may go on, or has become hopeless. */
-  writable(): void
+  agreed?(): void
 }
 
 export interface SessionParts {
@@ -31,8 +36,10 @@ export interface SessionParts {
  *
  * @source WSD §3.9, §3.12, §3.13, §3.20; docs/session-protocol.md
  */
-export class Session {
+export class Session implements Stream {
   readonly socket: SanSocket
+  /** What is taken is in the peer's hands. */
+  readonly unsent = 0
   readonly #sender: Sender
   readonly #receiver: Receiver
   readonly #receive = new Overlapped({
@@ -172,6 +179,18 @@ export class Session {
     return this.readEnd()
   }
 
+  get aborted(): boolean {
+    if (this.#state === 'reset') return true
+    const gone = this.#peerGone
+    const flags = this.#receiver.flags
+    return (flags & layout.FLAG_ABORT) !== 0 || (gone && this.#died(flags))
+  }
+
+  /** What only concerns TCP's packets is as good as set. */
+  setOption(option: SocketOption, value: number): Status {
+    return SOCKET_OPTIONS[option] === 'provider' ? this.socket.setSockOpt(option, value) : 0
+  }
+
   // The kernel closes the sockets of a process that dies: with a reset where it had bytes unread, else with an end.
   #died(flags: number): boolean {
     return this.#peerGone && (flags & layout.FLAG_CLOSED) === 0 && this.#sender.unread
@@ -237,7 +256,7 @@ export class Session {
     const flags = this.#receiver.flags
     if ((flags & layout.FLAG_OPEN) !== 0) {
       this.#move('agreed')
-      this.#owner?.agreed()
+      this.#owner?.agreed?.()
       return true
     }
     if (this.#peerGone) {

@@ -1,0 +1,301 @@
+import assert from 'node:assert/strict'
+import net from 'node:net'
+import { describe, test } from 'node:test'
+
+import { WSA } from '../../src/spi/index.ts'
+import type { HostSocket, SocketAddress, Status, Stream, TcpipArrival } from '../../src/spi/index.ts'
+import { tcpip } from '../../src/providers/tcpip/index.ts'
+import { deferred } from '../support/waiting.ts'
+
+const provider = tcpip()
+const LOCAL: SocketAddress = { family: 'IPv4', address: '127.0.0.1', port: 0 }
+
+/** Reads, and waits for what is to be read. */
+class Reader {
+  readonly stream: Stream
+  #told = deferred()
+  #writable = deferred()
+
+  constructor(stream: Stream) {
+    this.stream = stream
+    stream.attach({
+      readable: () => {
+        this.#told.resolve(undefined)
+        this.#told = deferred()
+      },
+      writable: () => {
+        this.#writable.resolve(undefined)
+        this.#writable = deferred()
+      },
+    })
+  }
+
+  async read(bytes: number): Promise<Buffer> {
+    const target = Buffer.alloc(bytes)
+    let done = 0
+    while (done < bytes) {
+      const told = this.#told.promise
+      const length = this.stream.readInto(target, done, bytes - done)
+      done += length
+      if (length === 0 && this.stream.readEnd() !== 'more') break
+      if (length === 0) await told
+    }
+    return target.subarray(0, done)
+  }
+
+  async end(): Promise<'end' | 'reset'> {
+    for (;;) {
+      const told = this.#told.promise
+      while (this.stream.read(1 << 16) !== undefined) continue
+      const end = this.stream.readEnd()
+      if (end !== 'more') return end
+      await told
+    }
+  }
+
+  async write(bytes: Buffer): Promise<void> {
+    let done = 0
+    while (done < bytes.length) {
+      const room = this.#writable.promise
+      const taken = this.stream.write([bytes], 0, done)
+      assert.ok(taken >= 0, `write answers ${taken}`)
+      done += taken
+      if (done < bytes.length) await room
+    }
+  }
+}
+
+interface Listening {
+  readonly socket: HostSocket
+  readonly local: SocketAddress
+  next(): Promise<TcpipArrival>
+}
+
+function listen(address = LOCAL): Listening {
+  const arrivals: TcpipArrival[] = []
+  let told = deferred()
+  const socket = provider.socket(address.family, {
+    connected() {
+      assert.fail('a listener never connects')
+    },
+    arrived(arrival) {
+      arrivals.push(arrival)
+      told.resolve(undefined)
+    },
+  })
+  assert.equal(socket.bind(address), 0)
+  assert.equal(socket.listen(8), 0)
+  const local = socket.localAddress()
+  assert.ok(local.ok)
+  return {
+    socket,
+    local: local.value,
+    async next() {
+      while (arrivals.length === 0) {
+        await told.promise
+        told = deferred()
+      }
+      return arrivals.shift()!
+    },
+  }
+}
+
+function connect(
+  destination: SocketAddress,
+  bound?: SocketAddress,
+): { readonly socket: HostSocket; readonly outcome: Promise<{ status: Status; stream?: Stream }> } {
+  const outcome = deferred<{ status: Status; stream?: Stream }>()
+  const socket = provider.socket(bound?.family ?? destination.family, {
+    connected(status, stream) {
+      outcome.resolve(stream === undefined ? { status } : { status, stream })
+    },
+    arrived() {
+      assert.fail('it does not listen')
+    },
+  })
+  if (bound !== undefined) assert.equal(socket.bind(bound), 0)
+  const status = socket.connect(destination)
+  if (status !== 0) outcome.resolve({ status })
+  return { socket, outcome: outcome.promise }
+}
+
+async function pair(): Promise<readonly [Reader, Reader]> {
+  const listening = listen()
+  const { outcome } = connect(listening.local)
+  const { stream } = await outcome
+  assert.ok(stream)
+  const arrival = await listening.next()
+  listening.socket.close()
+  return [new Reader(stream), new Reader(arrival.stream)]
+}
+
+describe('TCP/IP for applications that are no net programs', () => {
+  test('a port chosen at bind is told before connect, and connect leaves from it', async () => {
+    const listening = listen()
+    const { socket, outcome } = connect(listening.local, { ...LOCAL, address: '0.0.0.0' })
+    const local = socket.localAddress()
+    assert.ok(local.ok && local.value.port !== 0)
+    const reserved = socket.reserve(listening.local)
+    assert.deepEqual(reserved, {
+      ok: true,
+      value: { family: 'IPv4', address: '127.0.0.1', port: local.value.port },
+    })
+    const { stream } = await outcome
+    const arrival = await listening.next()
+    assert.equal(arrival.remote.port, local.value.port)
+    assert.deepEqual(arrival.local, listening.local)
+    stream!.reset()
+    arrival.stream.reset()
+    listening.socket.close()
+  })
+
+  test('a port in use is refused at bind', () => {
+    const listening = listen()
+    const socket = provider.socket('IPv4', { connected: () => assert.fail(), arrived: () => assert.fail() })
+    assert.equal(socket.bind(listening.local), WSA.WSAEADDRINUSE)
+    assert.deepEqual(socket.localAddress(), { ok: false, error: WSA.WSAEINVAL })
+    socket.close()
+    listening.socket.close()
+  })
+
+  test('nobody listens: the connect is refused', async () => {
+    const listening = listen()
+    listening.socket.close()
+    const { status } = await connect(listening.local).outcome
+    assert.equal(status, WSA.WSAECONNREFUSED)
+  })
+
+  test('bytes arrive in order both ways, and each direction ends by itself', async () => {
+    const [one, other] = await pair()
+    await one.write(Buffer.from('there'))
+    one.stream.shutdown()
+    assert.equal(one.stream.state, 'draining')
+    assert.equal((await other.read(5)).toString(), 'there')
+    assert.equal(await other.end(), 'end')
+    assert.equal(other.stream.state, 'halfOpen')
+    await other.write(Buffer.from('back'))
+    other.stream.shutdown()
+    assert.equal((await one.read(4)).toString(), 'back')
+    assert.equal(await one.end(), 'end')
+    assert.deepEqual([one.stream.state, other.stream.state], ['finished', 'finished'])
+    assert.equal(one.stream.write([Buffer.from('x')]), -WSA.WSAESHUTDOWN)
+    one.stream.close()
+    other.stream.close()
+  })
+
+  test('a reader that does not read holds the writer back, and loses nothing', async () => {
+    const [one, other] = await pair()
+    const bytes = Buffer.alloc(16 << 20, 'every byte counts, ')
+    const written = one.write(bytes)
+    // What the kernel and the window take is far less than what is offered.
+    assert.ok(one.stream.bytesWritten < bytes.length)
+    assert.ok(one.stream.unsent > 0)
+    const back = await other.read(bytes.length)
+    await written
+    assert.ok(back.equals(bytes))
+    one.stream.reset()
+    other.stream.reset()
+  })
+
+  test('the memory of a write is the caller’s again at once', async () => {
+    const [one, other] = await pair()
+    const bytes = Buffer.alloc(8 << 20, 1)
+    const taken = one.stream.write([bytes])
+    assert.ok(taken > 0 && taken < bytes.length)
+    bytes.fill(2)
+    const back = await other.read(taken)
+    assert.ok(back.every((byte) => byte === 1))
+    one.stream.reset()
+    other.stream.reset()
+  })
+
+  test('a reset is read as one, after what was sent before', async () => {
+    const [one, other] = await pair()
+    await one.write(Buffer.from('last words'))
+    assert.equal((await other.read(10)).toString(), 'last words')
+    one.stream.reset()
+    assert.equal(await other.end(), 'reset')
+    assert.ok(other.stream.aborted)
+    assert.equal(other.stream.write([Buffer.from('x')]), -WSA.WSAECONNRESET)
+    other.stream.close()
+  })
+
+  test('a reset waits for nothing, not even for its own end of stream', async () => {
+    const [one, other] = await pair()
+    one.stream.shutdown()
+    one.stream.reset()
+    assert.equal(one.stream.state, 'closed')
+    assert.match(await other.end(), /end|reset/)
+    other.stream.close()
+  })
+
+  test('what a closed connection still had to send arrives', async () => {
+    const [one, other] = await pair()
+    const bytes = Buffer.alloc(8 << 20, 'x')
+    const taken = one.stream.write([bytes])
+    assert.ok(one.stream.unsent > 0)
+    one.stream.close()
+    assert.equal((await other.read(taken)).length, taken)
+    assert.equal(await other.end(), 'end')
+    other.stream.close()
+  })
+
+  test('bytes left unread make a close a reset', async () => {
+    const [one, other] = await pair()
+    await one.write(Buffer.from('unread'))
+    await other.read(1)
+    other.stream.close()
+    assert.equal(await one.end(), 'reset')
+    one.stream.close()
+  })
+
+  test('an IPv6 socket shows IPv4 peers as mapped addresses, and reaches them', async () => {
+    const listening = listen({ family: 'IPv6', address: '::', port: 0 })
+    const destination = { ...LOCAL, port: listening.local.port }
+    const { socket, outcome } = connect(destination, { family: 'IPv6', address: '::', port: 0 })
+    const reserved = socket.reserve(destination)
+    assert.ok(reserved.ok)
+    assert.equal(reserved.value.family, 'IPv4')
+    const { stream } = await outcome
+    const arrival = await listening.next()
+    assert.equal(arrival.remote.address, '::ffff:127.0.0.1')
+    stream!.reset()
+    arrival.stream.reset()
+    listening.socket.close()
+  })
+
+  test('speaks with node:net', async () => {
+    const listening = listen()
+    const client = net.connect(listening.local.port, '127.0.0.1')
+    const reader = new Reader((await listening.next()).stream)
+    client.end('hello')
+    assert.equal((await reader.read(5)).toString(), 'hello')
+    assert.equal(await reader.end(), 'end')
+    await reader.write(Buffer.from('bye'))
+    reader.stream.shutdown()
+    const pieces: Buffer[] = []
+    for await (const piece of client) pieces.push(piece as Buffer)
+    assert.equal(Buffer.concat(pieces).toString(), 'bye')
+    reader.stream.close()
+    listening.socket.close()
+  })
+
+  test('a socket closed while it connects is heard of no more', async () => {
+    const listening = listen()
+    const { socket, outcome } = connect(listening.local)
+    let told = false
+    void outcome.then(() => {
+      told = true
+    })
+    socket.close()
+    // Whether the kernel had accepted it already is its own business; a later connection proves that time has passed.
+    const { stream } = await connect(listening.local).outcome
+    assert.ok(stream)
+    assert.equal(told, false)
+    stream.reset()
+    listening.socket.close()
+    void listening.next().then(({ stream: late }) => {
+      late.reset()
+    })
+  })
+})
