@@ -30,7 +30,7 @@ export async function ls(options: { json: boolean }): Promise<number> {
 
 function show(report: ProcessReport): void {
   const { counters: c } = report
-  console.log(`${String(report.pid)}  ${report.command}  (node ${report.node}, profile ${report.profile})`)
+  console.log(`${String(report.pid)}  ${report.command}  (${settings(report)})`)
   const table = new Table({
     head: ['', 'local', 'remote', 'state', 'carried by', 'in', 'out'],
     style: { head: [], border: [] },
@@ -48,10 +48,21 @@ function show(report: ProcessReport): void {
     [
       `SAN connects ${String(c.connects)}, accepts ${String(c.accepts)}`,
       `stayed on TCP/IP: ${stayed.join(', ') || 'none'}`,
+      ...(c.observed.connects + c.observed.accepts === 0 ? [] : [`would have been switched: connects ${String(c.observed.connects)}, accepts ${String(c.observed.accepts)}`]),
       `links ${String(c.links)}, shared memory ${formatBytes(c.sharedBytes)}`,
       `wake-ups ${String(c.wakes)}, sleeps ${String(c.sleeps)}, spins ${String(c.spinHits)}/${String(c.spins)} useful`,
     ].join('; ') + '\n',
   )
+}
+
+function settings({ node, profile, mode, rules }: ProcessReport): string {
+  const count = rules.length
+  return [
+    `node ${node}`,
+    `profile ${profile}`,
+    ...(mode === 'observe' ? ['only observing'] : []),
+    ...(count === 0 ? [] : [`${String(count)} ${count === 1 ? 'rule' : 'rules'}`]),
+  ].join(', ')
 }
 
 function cells(row: ConnectionRow): string[] {

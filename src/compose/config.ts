@@ -1,10 +1,19 @@
+import { inlineRules, readRules } from './rules.ts'
+import type { Rule } from './rules.ts'
+
 /** What the environment says; anything it says wrong is an error that lists what would be right. */
 export interface Config {
-  readonly on: boolean
+  /** `observe`: nothing is switched, and what would be is counted. */
+  readonly mode: Mode
+  /** The first that fits decides. */
+  readonly rules: readonly Rule[]
   readonly profile: Profile
   /** Where to append one line of counters at exit; for test runners. */
   readonly statsFile: string | undefined
 }
+
+export const MODES = ['on', 'off', 'observe'] as const
+export type Mode = (typeof MODES)[number]
 
 /** How eagerly to spin for the next message: trades CPU for latency. */
 export const PROFILES = {
@@ -16,8 +25,10 @@ export const PROFILES = {
 export type Profile = keyof typeof PROFILES
 
 const VARIABLES = {
-  SOCKSWITCH: ['on', 'off'],
+  SOCKSWITCH: MODES,
   SOCKSWITCH_PROFILE: Object.keys(PROFILES),
+  SOCKSWITCH_RULE: undefined,
+  SOCKSWITCH_RULES: undefined,
   SOCKSWITCH_STATS_FILE: undefined,
 } as const
 
@@ -32,9 +43,18 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
       throw new Error(`Cannot start sockswitch: ${name}="${value}" is not one of ${valid.join(', ')}`)
     }
   }
+  const mode = (environment['SOCKSWITCH'] ?? 'on') as Mode
   return {
-    on: environment['SOCKSWITCH'] !== 'off',
+    mode,
+    // What is off reads no file.
+    rules: mode === 'off' ? [] : rulesOf(environment),
     profile: (environment['SOCKSWITCH_PROFILE'] ?? 'balanced') as Profile,
     statsFile: environment['SOCKSWITCH_STATS_FILE'],
   }
+}
+
+/** What is said on the spot comes before what the file says. */
+function rulesOf(environment: NodeJS.ProcessEnv): Rule[] {
+  const { SOCKSWITCH_RULE: inline, SOCKSWITCH_RULES: path } = environment
+  return [...(inline === undefined ? [] : inlineRules(inline)), ...(path === undefined ? [] : readRules(path))]
 }

@@ -9,6 +9,7 @@ import type { Switch } from '../switch/switch.ts'
 import { PROFILES, readConfig } from './config.ts'
 import type { Config } from './config.ts'
 import { openControl } from './control.ts'
+import { ownNames, policyOf } from './policy.ts'
 import { report } from './report.ts'
 
 /** The switch of this event loop, with everything put together. */
@@ -36,14 +37,19 @@ export function processSwitch(): ProcessSwitch | { readonly unavailable: string 
 
 function compose(): ProcessSwitch | { readonly unavailable: string } {
   const config = readConfig(process.env)
-  if (!config.on) return { unavailable: 'SOCKSWITCH=off' }
+  if (config.mode === 'off') return { unavailable: 'SOCKSWITCH=off' }
   const loaded = loadShm()
   if ('reason' in loaded) return { unavailable: loaded.reason }
   const { native } = loaded
   // With one usable CPU the peer cannot run while we spin.
   const spinMicroseconds = availableParallelism() > 1 ? PROFILES[config.profile].spinMicroseconds : 0
   const provider = shm({ native, spinMicroseconds })
-  const theSwitch = createSwitch({ san: [provider], schedule: provider.schedule })
+  const policy = policyOf({ rules: config.rules, observe: config.mode === 'observe', program: ownNames })
+  const theSwitch = createSwitch({
+    san: [provider],
+    schedule: provider.schedule,
+    ...(policy && { policy }),
+  })
   const claimed = new WeakSet()
   let everything = false
   let face: NetFace
@@ -96,6 +102,7 @@ function goodbye(whole: ProcessSwitch): void {
     argv1: process.argv[1],
     san: { connect: stats.connects, accept: stats.accepts },
     tcpip: stats.reasons,
+    observed: stats.observed,
   }
   appendFileSync(whole.config.statsFile, `${JSON.stringify(line)}\n`)
 }

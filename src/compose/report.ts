@@ -9,6 +9,9 @@ export interface ProcessReport {
   readonly command: string
   readonly node: string
   readonly profile: string
+  /** `observe`: nothing is switched. */
+  readonly mode: string
+  readonly rules: readonly string[]
   readonly providers: readonly { readonly name: string; readonly description?: string; readonly error?: number }[]
   readonly listeners: readonly ListenerRow[]
   readonly connections: readonly ConnectionRow[]
@@ -41,6 +44,8 @@ export interface Counters {
   readonly accepts: number
   readonly refusals: number
   readonly stayed: Readonly<Record<string, number>>
+  /** What would have been switched, had it not only been observed. */
+  readonly observed: { readonly connects: number; readonly accepts: number }
   readonly links: number
   readonly sharedBytes: number
   readonly wakes: number
@@ -60,6 +65,8 @@ export function report(whole: ProcessSwitch): ProcessReport {
     command: process.argv.slice(1).join(' ') || process.title,
     node: process.version,
     profile: whole.config.profile,
+    mode: whole.config.mode,
+    rules: whole.config.rules.map(({ text }) => text),
     providers: whole.switch.reports,
     listeners: whole.face.listeners().map(({ local, providers, reason }) => ({
       local,
@@ -72,6 +79,7 @@ export function report(whole: ProcessSwitch): ProcessReport {
       accepts: stats.accepts,
       refusals: stats.refusals,
       stayed: stats.reasons,
+      observed: stats.observed,
       links: shm.links,
       sharedBytes: shm.bytes,
       wakes: shm.poller?.wakes ?? 0,

@@ -38,6 +38,7 @@ export const WSA = {
   WSANOTINITIALISED: 10093,
   WSAEINVALIDPROVIDER: 10105,
   WSATRY_AGAIN: 11002,
+  WSA_QOS_POLICY_FAILURE: 11011,
 } as const
 
 export type WsaName = keyof typeof WSA
@@ -94,6 +95,7 @@ export const WSA_TEXT: Readonly<Record<WsaName, string>> = {
   WSANOTINITIALISED: 'the provider was not started',
   WSAEINVALIDPROVIDER: 'the peer does not own the TCP listener at the address',
   WSATRY_AGAIN: 'the decision was deferred',
+  WSA_QOS_POLICY_FAILURE: 'a rule of the peer forbids it',
 }
 
 const NAMES = new Map<number, WsaName>(Object.entries(WSA).map(([name, code]) => [code, name as WsaName]))

@@ -26,6 +26,16 @@ export interface SocketRequest {
   readonly duplicate?: Uint8Array
 }
 
+/** One thing that a connect to an address depends on. */
+export interface ProbeStep {
+  /** What was looked at, in a few words: `TCP listener`. */
+  readonly what: string
+  /** 0, or what a connect would fail with because of it. */
+  readonly status: Status
+  /** What was found. */
+  readonly detail: string
+}
+
 /**
  * A SAN service provider: carries connections over something faster than TCP/IP.
  *
@@ -54,4 +64,9 @@ export interface SanProvider {
    * that the provider cannot take over.
    */
   socket(request: SocketRequest): Result<SanSocket>
+  /**
+   * Optional. Looks at what a connect to `address` depends on, in that order and up to the first step that fails, which
+   * answers what the connect would fail with. Leaves nothing behind, and no application hears of it.
+   */
+  probe?(address: SocketAddress): readonly ProbeStep[]
 }

@@ -31,6 +31,7 @@ export class SanListener {
   readonly #started: StartedProvider
   readonly #companion: SanSocket
   readonly #onArrival: (arrival: Arrival) => void
+  readonly #admits: (request: ConnectionRequest) => boolean
   readonly #event: NetworkEvent
   readonly #negotiating = new Set<Session>()
   #closed = false
@@ -40,11 +41,13 @@ export class SanListener {
     started: StartedProvider,
     companion: SanSocket,
     onArrival: (arrival: Arrival) => void,
+    admits: (request: ConnectionRequest) => boolean,
   ) {
     this.#environment = environment
     this.#started = started
     this.#companion = companion
     this.#onArrival = onArrival
+    this.#admits = admits
     this.#event = new NetworkEvent(environment.schedule, () => {
       this.#accept()
     })
@@ -54,6 +57,7 @@ export class SanListener {
     return this.#started.provider.name
   }
 
+  /** @param admits Asked about each request that could be accepted; what it turns away goes on over TCP/IP. */
   static open(
     environment: ConnectEnvironment,
     started: StartedProvider,
@@ -61,10 +65,11 @@ export class SanListener {
     options: ReadonlyMap<SocketOption, number>,
     backlog: number,
     onArrival: (arrival: Arrival) => void,
+    admits: (request: ConnectionRequest) => boolean,
   ): SanListenResult {
     const companion = createCompanion(started, local, options)
     if (!companion.ok) return { ok: false, code: companion.error }
-    const listener = new SanListener(environment, started, companion.value, onArrival)
+    const listener = new SanListener(environment, started, companion.value, onArrival, admits)
     const listening = companion.value.listen(backlog)
     const status = listening === 0 ? companion.value.eventSelect(listener.#event, FD_ACCEPT) : listening
     if (status === 0) return { ok: true, listener }
@@ -87,7 +92,7 @@ export class SanListener {
     for (let i = 0; i < ACCEPTS_PER_TURN; i++) {
       let hello: Hello | undefined
       const accepted = this.#companion.accept((request) => {
-        const judged = judge(request, this.#started)
+        const judged = judge(request, this.#started, this.#admits)
         hello = judged.hello
         return judged.verdict
       })
@@ -134,7 +139,11 @@ export class SanListener {
 }
 
 /** The condition function: whoever speaks our session's language is accepted (WSD-ACCEPT-8). */
-function judge(request: ConnectionRequest, started: StartedProvider): { verdict: Verdict; hello?: Hello } {
+function judge(
+  request: ConnectionRequest,
+  started: StartedProvider,
+  admits: (request: ConnectionRequest) => boolean,
+): { verdict: Verdict; hello?: Hello } {
   const hello =
     request.callerData.length > MAX_CONNECT_DATA_BYTES ? 'malformed' : decodeHello(request.callerData)
   // Not final: over TCP/IP the two understand each other.
@@ -142,5 +151,6 @@ function judge(request: ConnectionRequest, started: StartedProvider): { verdict:
   if (hello === 'malformed' || hello.regionBytes !== started.limits.regionBytes) {
     return { verdict: { decision: 'CF_REJECT', error: WSA.WSAEFAULT } }
   }
+  if (!admits(request)) return { verdict: { decision: 'CF_REJECT', error: WSA.WSA_QOS_POLICY_FAILURE } }
   return { verdict: { decision: 'CF_ACCEPT', calleeData: started.hello }, hello }
 }

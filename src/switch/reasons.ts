@@ -13,6 +13,9 @@ export const REASONS = {
   version: 'the peer speaks another version',
   'handshake-timeout': 'the peer did not answer in time',
   resource: 'memory or descriptors ran out',
+  rule: 'a rule keeps it on TCP/IP',
+  'peer-rule': 'a rule of the peer keeps it on TCP/IP',
+  observed: 'only observed: it would have been switched',
   limit: 'a limit on links or connections was reached',
   reservation: 'no local port could be reserved',
   'name-taken': 'another process offers SAN connections at the same address',
@@ -53,6 +56,8 @@ export function reasonFor(code: WsaCode, stage: 'create' | 'listen' | 'connect')
       return 'resource'
     case WSA.WSAEPROCLIM:
       return 'limit'
+    case WSA.WSA_QOS_POLICY_FAILURE:
+      return 'peer-rule'
     case WSA.WSAEADDRNOTAVAIL:
       return stage === 'listen' ? 'name-taken' : stage === 'connect' ? 'no-listener' : 'no-route'
     case WSA.WSAENETUNREACH:

@@ -1,5 +1,5 @@
-import { WSA, isWildcard } from '../spi/index.ts'
-import type { SocketAddress, SocketOption, Status, TcpipSocket, WsaCode } from '../spi/index.ts'
+import { isWildcard } from '../spi/index.ts'
+import type { ConnectionRequest, SocketAddress, SocketOption, Status, TcpipSocket, WsaCode } from '../spi/index.ts'
 import type { Cancel } from '../base/clock.ts'
 import { invariant } from '../base/invariant.ts'
 import { createCompanion } from './companion.ts'
@@ -9,8 +9,8 @@ import { SanListener } from './listen.ts'
 import type { Arrival } from './listen.ts'
 import { reasonFor } from './reasons.ts'
 import type { Reason } from './reasons.ts'
-import type { Misses } from './misses.ts'
-import type { RouteTable } from './route-table.ts'
+import { chooseProvider } from './choose-provider.ts'
+import type { Choice } from './choose-provider.ts'
 import type { Session } from './session/session.ts'
 import { next } from './socket-state.ts'
 import type { SocketEvent, SocketState } from './socket-state.ts'
@@ -25,10 +25,16 @@ export type ConnectOutcome =
   /** Final: the application gets the error. */
   | { readonly kind: 'failed'; readonly code: WsaCode }
 
-export interface SocketEnvironment extends ConnectEnvironment {
-  readonly routes: RouteTable
-  readonly misses: Misses
+export interface SocketEnvironment extends ConnectEnvironment, Choice {
   readonly stats: Stats
+}
+
+interface Listening {
+  readonly local: SocketAddress
+  readonly backlog: number
+  readonly onArrival: (arrival: Arrival) => void
+  /** Peers are told to stay on TCP/IP; it is only counted that they came. */
+  readonly observed: boolean
 }
 
 const NO_OPTIONS: ReadonlyMap<SocketOption, number> = new Map()
@@ -46,7 +52,7 @@ export class SwitchSocket {
   #state: SocketState = 'idle'
   #cancel: Cancel | undefined
   #reason: Reason | undefined
-  #listening: { readonly local: SocketAddress; readonly backlog: number; onArrival: (arrival: Arrival) => void } | undefined
+  #listening: Listening | undefined
 
   constructor(environment: SocketEnvironment, tcp: TcpipSocket) {
     this.#environment = environment
@@ -90,17 +96,23 @@ export class SwitchSocket {
     if (status !== 0 || this.#state !== 'idle') return status
     this.#move('listen')
     const local = this.#tcp.localAddress()
+    const { routes, policy, stats } = this.#environment
     if (stay !== undefined || !local.ok) {
       this.#reason = stay ?? 'provider-error'
-      this.#environment.stats.stayed(this.#reason)
+      stats.stayed(this.#reason, 'listen', local.ok ? local.value : undefined)
       return 0
     }
-    this.#listening = { local: local.value, backlog, onArrival }
-    const { routes } = this.#environment
+    const action = policy?.decide('listen', local.value, local.value.port).action
+    if (action === 'stay') {
+      this.#reason = 'rule'
+      stats.stayed('rule', 'listen', local.value)
+      return 0
+    }
+    this.#listening = { local: local.value, backlog, onArrival, observed: action === 'observe' }
     const eligible = isWildcard(local.value) ? routes.providers : routes.serving(local.value)
     this.#reason = 'no-route'
     for (const started of eligible) this.serve(started)
-    if (this.#listeners === undefined) this.#environment.stats.stayed(this.#reason)
+    if (this.#listeners === undefined) stats.stayed(this.#reason, 'listen', local.value)
     return 0
   }
 
@@ -115,16 +127,26 @@ export class SwitchSocket {
       this.#options ?? NO_OPTIONS,
       listening.backlog,
       (arrival) => {
-        this.#environment.stats.accepts += 1
+        this.#environment.stats.accepted(arrival)
         listening.onArrival(arrival)
       },
+      (request) => this.#admits(listening, request),
     )
     if (opened.ok) {
       ;(this.#listeners ??= new Map()).set(started, opened.listener)
-      this.#reason = undefined
+      this.#reason = listening.observed ? 'observed' : undefined
     } else if (this.#listeners === undefined) {
       this.#reason = reasonFor(opened.code, 'listen')
     }
+  }
+
+  /** False when rules turn the peer away. */
+  #admits(listening: Listening, { remote, local }: ConnectionRequest): boolean {
+    const { policy, stats } = this.#environment
+    const action = listening.observed ? 'observe' : policy?.decide('accept', remote, local.port).action
+    if (action === undefined || action === 'switch') return true
+    stats.turnedAway(action === 'observe' ? 'observed' : 'rule', remote)
+    return false
   }
 
   get isWildcardListener(): boolean {
@@ -149,13 +171,9 @@ export class SwitchSocket {
    */
   connect(destination: SocketAddress, done: (outcome: ConnectOutcome) => void, stay?: Reason): void {
     this.#move('connect')
-    const started = stay === undefined ? this.#environment.routes.lookUp(destination) : undefined
-    if (started === undefined) {
-      this.#stay(destination, stay ?? 'no-route', 'stay', done)
-      return
-    }
-    if (this.#environment.misses.has(destination)) {
-      this.#stay(destination, 'peer-not-switched', 'stay', done)
+    const started = stay ?? chooseProvider(this.#environment, destination)
+    if (typeof started === 'string') {
+      this.#stay(destination, started, 'stay', done)
       return
     }
     const local = this.#tcp.reserve(destination)
@@ -173,16 +191,17 @@ export class SwitchSocket {
       this.#cancel = undefined
       if (result.kind === 'connected') {
         this.#move('agreed')
-        this.#environment.stats.connects += 1
+        this.#environment.stats.connected(started.provider.name, local.value, destination)
         done({ kind: 'san', session: result.session, local: local.value, provider: started.provider.name })
       } else if (result.final) {
         this.#move('refused')
-        this.#environment.stats.refusals += 1
+        this.#environment.stats.refused(result.code, destination)
         this.#tcp.release()
         done({ kind: 'failed', code: result.code })
       } else {
-        if (result.code === WSA.WSAETIMEDOUT && !result.timedOut) this.#environment.misses.note(destination)
-        this.#stay(destination, result.timedOut ? 'handshake-timeout' : reasonFor(result.code, 'connect'), 'failed', done)
+        const reason = result.timedOut ? 'handshake-timeout' : reasonFor(result.code, 'connect')
+        if (reason === 'peer-not-switched' || reason === 'peer-rule') this.#environment.misses.note(destination, reason)
+        this.#stay(destination, reason, 'failed', done)
       }
     })
     if (this.#state === 'connecting') this.#cancel = cancel
@@ -196,7 +215,7 @@ export class SwitchSocket {
   ): void {
     this.#reason = reason
     this.#move(event)
-    this.#environment.stats.stayed(reason)
+    this.#environment.stats.stayed(reason, 'connect', destination)
     done({ kind: 'tcpip', reason, status: this.#tcp.connect(destination) })
   }
 

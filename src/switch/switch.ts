@@ -4,6 +4,7 @@ import { systemClock } from '../base/clock.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Schedule } from './network-event.ts'
 import { Misses } from './misses.ts'
+import type { Policy } from './policy.ts'
 import { RouteTable } from './route-table.ts'
 import { SwitchSocket } from './socket.ts'
 import type { SocketEnvironment } from './socket.ts'
@@ -19,6 +20,8 @@ export interface SwitchOptions {
   readonly clock?: Clock
   /** Runs a job soon, in a turn of its own; `setImmediate` unless a provider knows better. */
   readonly schedule?: Schedule
+  /** What the user wants switched; everything that can be, unless given. */
+  readonly policy?: Policy
   /** How long a peer may take to answer before the connect goes on over TCP/IP, in ms. */
   readonly connectTimeoutMs?: number
   /** How long an accepted initiator may take to say that it goes through with the connection, in ms. */
@@ -56,6 +59,7 @@ export class Switch {
     this.#environment = {
       routes: this.#routes,
       misses: new Misses(clock),
+      policy: options.policy,
       stats: this.stats,
       clock,
       schedule: options.schedule ?? ((job) => setImmediate(job)),

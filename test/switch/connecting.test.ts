@@ -38,6 +38,7 @@ const REASON: Partial<Record<WsaName, Reason>> = {
   WSAENOBUFS: 'resource',
   WSAEMFILE: 'resource',
   WSAEPROCLIM: 'limit',
+  WSA_QOS_POLICY_FAILURE: 'peer-rule',
   WSAEADDRNOTAVAIL: 'no-listener',
   WSAENETUNREACH: 'no-route',
 }

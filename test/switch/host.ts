@@ -20,6 +20,7 @@ import { fault } from '../../src/providers/wrap/index.ts'
 import type { Fault } from '../../src/providers/wrap/index.ts'
 import type { Arrival } from '../../src/switch/listen.ts'
 import { NetworkEvent } from '../../src/switch/network-event.ts'
+import type { Policy } from '../../src/switch/policy.ts'
 import type { Reason } from '../../src/switch/reasons.ts'
 import { encodeHello } from '../../src/switch/session/hello.ts'
 import type { Hello } from '../../src/switch/session/hello.ts'
@@ -69,6 +70,7 @@ export interface HostOptions {
   /** What goes wrong in the SAN provider. */
   readonly faults?: readonly Fault[]
   readonly loopback?: LoopbackOptions
+  readonly policy?: Policy
   /** Other providers than one over loopback, not spied on yet; they are called `san`, `san2`, and so on. */
   readonly providers?: readonly SanProvider[]
 }
@@ -87,6 +89,7 @@ export class Host {
     ]
     this.switch = new Switch({
       san: providers.map((provider, i) => spy(provider, i === 0 ? 'san' : `san${i + 1}`, this.journal)),
+      ...(options.policy && { policy: options.policy }),
       clock: this.clock,
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
       negotiationTimeoutMs: NEGOTIATION_TIMEOUT_MS,

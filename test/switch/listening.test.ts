@@ -273,7 +273,7 @@ describe("one provider's share of a listener", () => {
       negotiationTimeoutMs: 1,
     }
     const entry = started(provider, 'late', LIMITS)
-    const opened = SanListener.open(environment, entry, SERVER, new Map(), 1, () => undefined)
+    const opened = SanListener.open(environment, entry, SERVER, new Map(), 1, () => undefined, () => true)
     assert.ok(opened.ok)
     opened.listener.close()
     opened.listener.close()

@@ -1,6 +1,7 @@
 import { networkInterfaces } from 'node:os'
 import { SPI_VERSION, WSA, failure, formatAddress, isWildcard, success } from '../../spi/index.ts'
 import type {
+  ProbeStep,
   ProviderData,
   Result,
   SanProvider,
@@ -11,7 +12,6 @@ import type {
   StartupRequest,
   Status,
   Upcalls,
-  WsaCode,
 } from '../../spi/index.ts'
 import type { Clock } from '../../base/clock.ts'
 import { SubnetSet } from '../../base/subnet-set.ts'
@@ -22,6 +22,7 @@ import type { LinkHost } from './link.ts'
 import type { ShmLimits } from './limits.ts'
 import type { PendingRequest, RequestQueue } from './listener.ts'
 import { rendezvousName } from './names.ts'
+import { connectCode, probePeer } from './probe.ts'
 import { Rendezvous } from './rendezvous.ts'
 import { readRequest } from './request.ts'
 import type { SlotRequest } from './request.ts'
@@ -167,6 +168,27 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
     return status === 0 ? success(socket) : failure(status)
   }
 
+  probe(address: SocketAddress): readonly ProbeStep[] {
+    const link = this.#routes.get(formatAddress(address))
+    if (link !== undefined) {
+      const detail = `stands, to process ${String(link.peer.pid)}`
+      return [{ what: 'link', status: 0, detail }, this.#room(true)]
+    }
+    const steps = probePeer(this.native, address)
+    return steps.at(-1)?.status === 0 ? [...steps, this.#room(false)] : steps
+  }
+
+  #room(linked: boolean): ProbeStep {
+    const { maxLinks, maxConnections } = this.limits
+    const links = this.#links.size
+    const room = (linked || links < maxLinks) && this.#connections < maxConnections
+    return {
+      what: 'limits',
+      status: room ? 0 : WSA.WSAEPROCLIM,
+      detail: `${String(links)} of ${String(maxLinks)} links, ${String(this.#connections)} of ${String(maxConnections)} connections`,
+    }
+  }
+
   // --- SocketHost ---------------------------------------------------------------------------------------------------
 
   add(socket: ShmSocket): void {
@@ -301,19 +323,5 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
   #isHere(address: SocketAddress): boolean {
     if (address.family === 'IPv6' && address.address.includes('.')) return false
     return address.port > 0 && !isWildcard(address) && this.serves(address)
-  }
-}
-
-function connectCode(errno: number): WsaCode {
-  switch (-errno) {
-    case 111: // ECONNREFUSED: nobody offers the name
-      return WSA.WSAETIMEDOUT
-    case 11: // EAGAIN: the rendezvous has more visitors than it can hold
-      return WSA.WSAEPROCLIM
-    case 23:
-    case 24:
-      return WSA.WSAEMFILE
-    default:
-      return WSA.WSAENETDOWN
   }
 }

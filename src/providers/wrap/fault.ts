@@ -6,7 +6,7 @@ import { intercept } from './intercept.ts'
 import type { Call, DownCall, Interceptor, UpCall } from './intercept.ts'
 
 /** Calls that can fail. */
-export type FallibleCall = Exclude<DownCall | UpCall, 'calleeData' | 'condition' | 'set' | 'reset'>
+export type FallibleCall = Exclude<DownCall | UpCall, 'calleeData' | 'condition' | 'probe' | 'set' | 'reset'>
 /** Calls whose effect may come late without breaking the contract; upcalls of one socket stay in order. */
 export type DelayableCall = 'signal' | 'set' | 'completeOverlappedRequest' | 'closeSocketHandle'
 /** Calls whose effect may be left out, as a broken provider or a lost peer would; a dropped connect never ends. */

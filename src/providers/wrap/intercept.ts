@@ -80,6 +80,10 @@ export function intercept(provider: SanProvider, interceptor: Interceptor): SanP
         const made = provider.socket(request)
         return made.ok ? success(new InterceptedSocket(made.value, numbers)) : made
       }),
+    ...(provider.probe !== undefined && {
+      probe: (address: SocketAddress) =>
+        interceptor.value(call('probe', address), () => provider.probe?.(address) ?? []),
+    }),
   }
 }
 

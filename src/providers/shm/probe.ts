@@ -1,0 +1,51 @@
+import { WSA, formatAddress } from '../../spi/index.ts'
+import type { ProbeStep, SocketAddress, WsaCode } from '../../spi/index.ts'
+import type { ShmNative } from '../../native/shm.ts'
+import { rendezvousName } from './names.ts'
+import { findTcpListener } from './trust.ts'
+
+/** Looks for the peer as a first connect does, and hangs up before a word is said. */
+export function probePeer(native: ShmNative, destination: SocketAddress): ProbeStep[] {
+  const steps: ProbeStep[] = []
+  const note = (what: string, status: ProbeStep['status'], detail: string): ProbeStep[] => {
+    steps.push({ what, status, detail })
+    return steps
+  }
+  const listener = findTcpListener(native, destination)
+  if (listener === WSA.WSAEADDRNOTAVAIL)
+    return note('TCP listener', listener, 'none: the connect would be refused')
+  if (typeof listener === 'number')
+    return note('TCP listener', listener, 'the kernel does not tell (sock_diag)')
+  note('TCP listener', 0, `bound to ${formatAddress(listener.address)} by user ${String(listener.uid)}`)
+  const fd = native.connect(rendezvousName(listener.address))
+  if (fd < 0) return note('rendezvous', connectCode(fd), `cannot be entered (errno ${String(-fd)})`)
+  const peer = native.peerCredentials(fd)
+  native.close(fd)
+  note('rendezvous', 0, 'offered')
+  if (typeof peer === 'number') return note('peer', WSA.WSAENETDOWN, 'the kernel does not tell who it is')
+  const who = `process ${String(peer.pid)} of user ${String(peer.uid)}`
+  const mayShare = peer.uid === process.getuid?.()
+  note('peer', mayShare ? 0 : WSA.WSAEACCES, who)
+  if (!mayShare) return steps
+  const owns = peer.uid === listener.uid
+  return note(
+    'owner',
+    owns ? 0 : WSA.WSAEINVALIDPROVIDER,
+    owns ? 'the peer owns the TCP listener' : 'somebody else owns the TCP listener',
+  )
+}
+
+/** Why a rendezvous cannot be entered. */
+export function connectCode(errno: number): WsaCode {
+  switch (-errno) {
+    case 111: // ECONNREFUSED: nobody offers the name
+      return WSA.WSAETIMEDOUT
+    case 11: // EAGAIN: the rendezvous has more visitors than it can hold
+      return WSA.WSAEPROCLIM
+    case 23:
+    case 24:
+      return WSA.WSAEMFILE
+    default:
+      return WSA.WSAENETDOWN
+  }
+}
