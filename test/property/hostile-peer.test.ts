@@ -25,6 +25,9 @@ const word = fc.constantFrom(
   layout.RING_DESCRIPTOR,
   layout.RING_BYTES,
   layout.RING_START,
+  layout.NEWS,
+  layout.URGENT_AT,
+  layout.URGENT_BYTE,
   layout.CONSUMED,
   layout.ADOPTED_GENERATION,
 )

@@ -11,6 +11,7 @@ import type { End } from '../switch/session-end.ts'
 /** What one side does. */
 export type Act =
   | { readonly kind: 'write'; readonly sizes: readonly number[] }
+  | { readonly kind: 'urgent'; readonly size: number }
   | { readonly kind: 'read'; readonly maxBytes: number }
   | { readonly kind: 'readEnd' | 'shutdown' | 'close' | 'reset' }
 
@@ -33,6 +34,10 @@ class Side {
   written = 0
   /** Of what the other side has written. */
   read = 0
+  /** Urgent bytes among them, which the stream left out. */
+  skipped = 0
+  /** Where my newest urgent byte stands. */
+  mark: number | undefined
   isShut = false
   isClosed = false
   hasReset = false
@@ -77,6 +82,9 @@ export class Model {
       case 'write':
         this.#write(side, peer, act.sizes)
         break
+      case 'urgent':
+        this.#urgent(side, peer, act.size)
+        break
       case 'read':
         this.#read(side, peer, act.maxBytes)
         break
@@ -91,7 +99,7 @@ export class Model {
         }
         break
       case 'close':
-        if (!side.isClosed && side.reading === 'open' && peer.written > side.read) side.hasReset = true
+        if (!side.isClosed && readable(side, peer) > 0) side.hasReset = true
         session.close()
         this.#end(side, peer)
         break
@@ -116,12 +124,25 @@ export class Model {
       position += size
       return chunk
     })
-    const wanted = position - side.written
-    const taken = side.end.session.write(chunks)
+    this.#judge(side, peer, position - side.written, () => side.end.session.write(chunks))
+  }
+
+  #urgent(side: Side, peer: Side, size: number): void {
+    const bytes = side.pattern.slice(side.written, size)
+    const taken = this.#judge(side, peer, size, () => side.end.session.sendUrgent(bytes))
+    if (taken !== size) return
+    side.mark = side.written - 1
+    if (peer.isClosed || peer.reading !== 'open') return
+    assert.equal(peer.end.session.readUrgent(true), bytes[size - 1], 'the urgent byte')
+  }
+
+  /** Does what writes `wanted` bytes; returns how many were taken, if that was not decided by how the connection stands. */
+  #judge(side: Side, peer: Side, wanted: number, write: () => number): number | undefined {
     const answer = this.#writeAnswer(side, peer, wanted)
+    const taken = write()
     if (answer !== 'some') {
       assert.equal(taken, answer, 'what a write answers')
-      return
+      return undefined
     }
     assert.ok(taken >= 0 && taken <= wanted, `a write of ${wanted} bytes takes ${taken}`)
     side.written += taken
@@ -132,6 +153,7 @@ export class Model {
       side.blockedSince = undefined
     }
     if (taken > 0) tell(peer)
+    return taken
   }
 
   /** What a write must answer; `some` where it depends on the room. */
@@ -156,6 +178,10 @@ export class Model {
       assert.equal(bytes, undefined, 'bytes out of nothing')
       return
     }
+    if (peer.mark === side.read) {
+      side.read += 1
+      side.skipped += 1
+    }
     const length = bytes?.length ?? 0
     assert.ok(length > 0 && length <= Math.min(maxBytes, unread), `${length} of ${unread} bytes are read`)
     assert.equal(peer.pattern.damageIn(bytes!, side.read), undefined, 'the first wrong byte')
@@ -176,7 +202,7 @@ export class Model {
     for (const [at, side] of this.#sides.entries()) {
       const peer = this.#sides[at === 0 ? 1 : 0]
       assert.equal(side.end.session.available, readable(side, peer), 'bytes that can be read')
-      assert.equal(side.end.session.bytesRead, side.read, 'bytes read')
+      assert.equal(side.end.session.bytesRead, side.read - side.skipped, 'bytes read')
     }
   }
 
@@ -213,5 +239,9 @@ function tell(peer: Side): void {
 }
 
 function readable(side: Side, peer: Side): number {
-  return side.isClosed || side.reading !== 'open' ? 0 : peer.written - side.read
+  if (side.isClosed || side.reading !== 'open') return 0
+  const unread = peer.written - side.read
+  const ahead = (peer.mark ?? peer.written) - side.read
+  // A read ends at the mark; one that begins there leaves the urgent byte out.
+  return ahead > 0 ? Math.min(ahead, unread) : ahead === 0 && unread > 0 ? unread - 1 : unread
 }

@@ -18,6 +18,10 @@ const write: fc.Arbitrary<Act> = fc
   .array(size, { minLength: 1, maxLength: 3 })
   .map((sizes) => ({ kind: 'write', sizes }))
 
+const urgent: fc.Arbitrary<Act> = fc
+  .oneof(fc.constant(1), size)
+  .map((wanted) => ({ kind: 'urgent', size: Math.max(1, wanted) }))
+
 const read: fc.Arbitrary<Act> = fc
   .oneof(size, fc.constant(1 << 18))
   .map((maxBytes) => ({ kind: 'read', maxBytes: maxBytes + 1 }))
@@ -32,6 +36,7 @@ const end: fc.Arbitrary<Act> = fc.constantFrom<Act>(
 function steps(ends: number, maxLength: number): fc.Arbitrary<Step[]> {
   const act = fc.oneof(
     { weight: 8, arbitrary: write },
+    { weight: 1, arbitrary: urgent },
     { weight: 8, arbitrary: read },
     { weight: 2, arbitrary: fc.constant<Act>({ kind: 'readEnd' }) },
     { weight: ends, arbitrary: end },
@@ -60,7 +65,7 @@ async function follows(chosen: PairOptions, script: readonly Step[]): Promise<vo
 }
 
 describe('two sessions do what two ends of a TCP connection do', () => {
-  test('WSD-ARCH-5 while data flow', async () => {
+  test('WSD-ARCH-5 WSD-URG-3 while data flow, some of them urgent', async () => {
     await fc.assert(fc.asyncProperty(options, steps(0, 120), follows), {
       numRuns: 60,
       includeErrorInReport: true,

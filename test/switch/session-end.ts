@@ -6,6 +6,7 @@ export class End implements SessionOwner {
   agreedCalls = 0
   readableCalls = 0
   writableCalls = 0
+  urgentCalls = 0
   /** What to do when told; for a reader that reads at once. */
   onReadable: (() => void) | undefined
 
@@ -25,6 +26,10 @@ export class End implements SessionOwner {
 
   writable(): void {
     this.writableCalls += 1
+  }
+
+  urgent(): void {
+    this.urgentCalls += 1
   }
 
   /** Writes all of `text`, which must fit. */

@@ -16,6 +16,8 @@ export interface PairOptions {
   readonly registeredBytes?: number
   /** What each side says is the largest ring it will announce; what it can register unless said otherwise. */
   readonly maxRingBytes?: number
+  /** Where both streams begin. */
+  readonly firstCursor?: number
 }
 
 /** Two sessions that talk to each other over loopback. */
@@ -43,7 +45,8 @@ export async function sessionPair(options: PairOptions = {}): Promise<SessionPai
   const make = (socket: SanSocket, role: 'initiator' | 'acceptor'): End => {
     const memory = socket.memory()
     assert.ok(memory.ok)
-    return new End(new Session({ socket, memory: memory.value, limits, peerHello, role }))
+    const { firstCursor = 0 } = options
+    return new End(new Session({ socket, memory: memory.value, limits, peerHello, role, firstCursor }))
   }
   const other = make(acceptor, 'acceptor')
   const one = make(initiator, 'initiator')

@@ -14,6 +14,11 @@ export const RING_GENERATION = 2
 export const RING_DESCRIPTOR = 3
 export const RING_BYTES = 4
 export const RING_START = 5
+/** How often something was announced that is not a plain byte; what it was stands in the words after it. */
+export const NEWS = 6
+/** Cursor of the newest urgent byte, and the byte. */
+export const URGENT_AT = 7
+export const URGENT_BYTE = 8
 // Second cache line: what the owner has taken of the peer's.
 export const CONSUMED = 16
 export const ADOPTED_GENERATION = 17

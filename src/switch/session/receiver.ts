@@ -3,6 +3,7 @@ import * as layout from './layout.ts'
 import { copyOut, ringIn } from './ring.ts'
 import type { Ring } from './ring.ts'
 import { inlineRingBytes } from './sender.ts'
+import { UrgentMark } from './urgent.ts'
 
 /**
  * The receiving half of a session: takes bytes out of the peer's ring and gives credit. Every word of the peer is read
@@ -14,19 +15,26 @@ export class Receiver {
   readonly #word: number
   readonly #peerWord: number
   readonly #maxRingBytes: number
+  readonly #urgent: UrgentMark
   #ring: Ring
   #generation = 0
   #consumed = 0
   #broken = false
 
-  /** @param maxRingBytes What the peer said it would never exceed. */
-  constructor(socket: SanSocket, memory: ConnectionMemory, maxRingBytes: number) {
+  /**
+   * @param maxRingBytes What the peer said it would never exceed.
+   * @param firstCursor Where the stream begins.
+   */
+  constructor(socket: SanSocket, memory: ConnectionMemory, maxRingBytes: number, firstCursor = 0) {
     this.#socket = socket
     this.#memory = memory
     this.#word = memory.send.offset / 4
     this.#peerWord = memory.receive.offset / 4
     this.#maxRingBytes = maxRingBytes
     this.#ring = ringIn(memory.receive, layout.HEADER_BYTES, inlineRingBytes(memory.receive.length))
+    this.#urgent = new UrgentMark(memory.receive.words, this.#peerWord)
+    this.#consumed = firstCursor | 0
+    if (firstCursor !== 0) this.#publishConsumed()
   }
 
   get broken(): boolean {
@@ -40,14 +48,30 @@ export class Receiver {
 
   /** Bytes that can be read now. */
   get available(): number {
-    return this.#unread().bytes
+    const { bytes } = this.#unread()
+    return this.#urgent.isPlain ? bytes : this.#urgent.readable(this.#consumed, bytes)
+  }
+
+  /** What the peer has marked as urgent. */
+  get urgent(): UrgentMark {
+    return this.#urgent
+  }
+
+  /** True when the next byte of the stream is the urgent one. */
+  get atMark(): boolean {
+    return this.#urgent.distance(this.#consumed, this.#unread().bytes) === 0
+  }
+
+  /** The urgent byte, out of line; see {@link UrgentMark.take}. */
+  takeUrgent(peek: boolean): number {
+    return this.#urgent.take(this.#consumed, this.#unread().bytes, peek)
   }
 
   /** Copies up to `maxBytes` out; returns how many. */
   readInto(target: Uint8Array, to: number, maxBytes: number): number {
     let done = 0
     // A peer may announce rings faster than we follow; what is left is read next time.
-    for (let adoptions = 0; done < maxBytes && adoptions < MAX_ADOPTIONS; ) {
+    for (let adoptions = 0; done < maxBytes && adoptions < MAX_ADOPTIONS;) {
       const { here, bytes } = this.#unread()
       if (bytes === 0) break
       // All of this ring is read: the rest lies in the next one. The writer may free the old ring as soon as it sees that
@@ -58,7 +82,18 @@ export class Receiver {
         if (!this.#adopt()) break
         continue
       }
-      const length = Math.min(here, maxBytes - done)
+      let length = Math.min(here, maxBytes - done)
+      if (!this.#urgent.isPlain) {
+        const ahead = this.#urgent.distance(this.#consumed, bytes)
+        // No read goes across the mark, so that the application can tell what lies before it from what lies behind.
+        if (ahead === 0 && done > 0) break
+        if (ahead === 0 && this.#urgent.pass()) {
+          this.#consumed = (this.#consumed + 1) | 0
+          this.#giveCredit()
+          continue
+        }
+        if (ahead > 0) length = Math.min(length, ahead)
+      }
       copyOut(this.#ring, this.#consumed, target, to + done, length)
       this.#consumed = (this.#consumed + length) | 0
       done += length

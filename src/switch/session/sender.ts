@@ -34,7 +34,14 @@ export class Sender {
   #growthPause = 0
   #broken = false
 
-  constructor(socket: SanSocket, memory: ConnectionMemory, maxRingBytes: number, pieceBytes: number) {
+  /** @param firstCursor Where the stream begins; the peer must begin there, too. */
+  constructor(
+    socket: SanSocket,
+    memory: ConnectionMemory,
+    maxRingBytes: number,
+    pieceBytes: number,
+    firstCursor = 0,
+  ) {
     this.#socket = socket
     this.#memory = memory
     this.#word = memory.send.offset / 4
@@ -43,6 +50,8 @@ export class Sender {
     this.#pieceBytes = pieceBytes
     this.#registered = memory.send
     this.#ring = ringIn(memory.send, layout.HEADER_BYTES, inlineRingBytes(memory.send.length))
+    this.#produced = this.#ringStart = this.#peerConsumed = firstCursor | 0
+    if (firstCursor !== 0) Atomics.store(memory.send.words, this.#word + layout.PRODUCED, this.#produced)
   }
 
   /** The peer wrote a cursor that cannot be: the connection is to be aborted. */
@@ -96,6 +105,27 @@ export class Sender {
     }
     if (taken === wanted) this.#unblock()
     return taken
+  }
+
+  /**
+   * As {@link write}, of one chunk whose last byte is urgent. The mark is set before the byte can be seen, so that nobody
+   * takes it for a plain one; it travels in its place in the stream (WSD-URG-4).
+   */
+  writeUrgent(bytes: Uint8Array): number {
+    const last = bytes.length - 1
+    if (last < 0) return 0
+    const taken = last === 0 ? 0 : this.write([bytes.subarray(0, last)], 0, 0)
+    if (taken < last || !this.#makeRoom()) return taken
+    const { words } = this.#memory.send
+    words[this.#word + layout.URGENT_AT] = this.#produced
+    words[this.#word + layout.URGENT_BYTE] = bytes[last] ?? 0
+    Atomics.add(words, this.#word + layout.NEWS, 1)
+    return taken + this.write([bytes.subarray(last)], 0, 0)
+  }
+
+  // Room for one byte at least.
+  #makeRoom(): boolean {
+    return this.#room() > 0 || this.#grow(this.#ring.size * GROWTH) || this.#block() > 0
   }
 
   /** True when a blocked writer should try again. */

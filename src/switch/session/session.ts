@@ -21,6 +21,8 @@ import type { SessionEvent, SessionState } from './session-state.ts'
 export interface SessionOwner extends StreamOwner {
   /** Acceptor only: the initiator goes through with the connection. */
   agreed?(): void
+  /** The peer has marked a byte as urgent; {@link StreamOwner.readable} follows. */
+  urgent?(): void
 }
 
 export interface SessionParts {
@@ -29,6 +31,8 @@ export interface SessionParts {
   readonly limits: ProviderLimits
   readonly peerHello: Hello
   readonly role: 'initiator' | 'acceptor'
+  /** Where both streams begin, for tests: cursors wrap at 2³², and nobody wants to send so much. 0 unless said otherwise. */
+  readonly firstCursor?: number
 }
 
 /**
@@ -62,8 +66,9 @@ export class Session implements Stream {
     this.socket = parts.socket
     const maxRingBytes = Math.min(parts.limits.maxMemoryBytes, parts.peerHello.maxRingBytes)
     this.#sendBufferBytes = Math.max(maxRingBytes, parts.limits.regionBytes)
-    this.#sender = new Sender(parts.socket, parts.memory, maxRingBytes, parts.limits.pieceBytes)
-    this.#receiver = new Receiver(parts.socket, parts.memory, parts.peerHello.maxRingBytes)
+    const { socket, memory, limits, firstCursor } = parts
+    this.#sender = new Sender(socket, memory, maxRingBytes, limits.pieceBytes, firstCursor)
+    this.#receiver = new Receiver(socket, memory, parts.peerHello.maxRingBytes, firstCursor)
     this.#post()
     if (parts.role === 'initiator') {
       this.#sender.raise(layout.FLAG_OPEN)
@@ -102,16 +107,35 @@ export class Session implements Stream {
    *   `WSAECONNRESET` after a reset.
    */
   write(chunks: readonly Uint8Array[], index = 0, offset = 0): number {
+    const refused = this.#refusal(chunks, index, offset)
+    if (refused !== undefined) return refused
+    return this.#wrote(this.#sender.write(chunks, index, offset), remaining(chunks, index, offset))
+  }
+
+  /**
+   * As {@link write} of one chunk, whose last byte is urgent. What is left of a write that was cut short must be sent so,
+   * too: until its last byte is taken nothing is marked.
+   *
+   * @source MSG_OOB; WSD-URG-1, -2, -5
+   */
+  sendUrgent(bytes: Uint8Array): number {
+    const refused = this.#refusal([bytes], 0, 0)
+    return refused ?? this.#wrote(this.#sender.writeUrgent(bytes), bytes.length)
+  }
+
+  /** Why nothing can be written now, or what a write to a closed peer answers. */
+  #refusal(chunks: readonly Uint8Array[], index: number, offset: number): number | undefined {
     if (this.#state !== 'open' && this.#state !== 'halfOpen') {
       return this.#state === 'reset' ? -WSA.WSAECONNRESET : -WSA.WSAESHUTDOWN
     }
     const flags = this.#receiver.flags
-    if (this.#peerGone || (flags & (layout.FLAG_ABORT | layout.FLAG_CLOSED)) !== 0) {
-      return this.#writeToClosed(flags, remaining(chunks, index, offset))
-    }
-    const taken = this.#sender.write(chunks, index, offset)
+    const over = this.#peerGone || (flags & (layout.FLAG_ABORT | layout.FLAG_CLOSED)) !== 0
+    return over ? this.#writeToClosed(flags, remaining(chunks, index, offset)) : undefined
+  }
+
+  #wrote(taken: number, wanted: number): number {
     if (this.#sender.broken) return this.#violated()
-    this.#blocked = taken < remaining(chunks, index, offset)
+    this.#blocked = taken < wanted
     this.#bytesWritten += taken
     return taken
   }
@@ -155,6 +179,30 @@ export class Session implements Stream {
     const length = this.#readsPossible ? this.#receiver.readInto(target, to, maxBytes) : 0
     this.#bytesRead += length
     return length
+  }
+
+  /** True: urgent bytes are part of the stream; the option SO_OOBINLINE. */
+  get urgentInline(): boolean {
+    return this.#receiver.urgent.inline
+  }
+  set urgentInline(inline: boolean) {
+    this.#receiver.urgent.inline = inline
+  }
+
+  /** True when the stream has been read up to the urgent byte; SIOCATMARK. */
+  get atMark(): boolean {
+    return this.#readsPossible && this.#receiver.atMark
+  }
+
+  /**
+   * The urgent byte, out of line: before the bytes that precede it, until a read passes it.
+   *
+   * @param peek It can be read again.
+   * @returns 0 to 255; or, negative, `WSAEINVAL` when there is none, it was read, or it is inline.
+   * @source recv with MSG_OOB; WSD-URG-3
+   */
+  readUrgent(peek = false): number {
+    return this.#readsPossible ? this.#receiver.takeUrgent(peek) : -WSA.WSAEINVAL
   }
 
   get #readsPossible(): boolean {
@@ -237,7 +285,10 @@ export class Session implements Stream {
       this.#negotiated()
       return
     }
-    if (this.#readsPossible) this.#receiver.credit()
+    if (this.#readsPossible) {
+      this.#receiver.credit()
+      if (!this.#receiver.urgent.isPlain && this.#receiver.urgent.look()) this.#owner?.urgent?.()
+    }
     // Reading first, as the kernel's events come; either may close the session.
     if (this.#readsPossible) this.#owner?.readable()
     if (this.#blocked && this.#mayWrite()) this.#owner?.writable()
