@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 
-import { MAX_CONNECT_DATA_BYTES, WSA } from '../src/spi/index.ts'
+import { MAX_CONNECT_DATA_BYTES, Overlapped, WSA } from '../src/spi/index.ts'
 import type { ConnectionRequest, Verdict } from '../src/spi/index.ts'
 import { assertFailure, assertStatus, clause, odd, resultName, valueOf } from './check.ts'
 import type { Check } from './check.ts'
 import { ACCEPT } from './fixture.ts'
-import type { Listener } from './fixture.ts'
+import type { Fixture, Listener } from './fixture.ts'
+import type { PeerSocket } from './peer.ts'
 
 function bytes(...values: number[]): Uint8Array {
   return Uint8Array.from(values)
@@ -23,6 +24,33 @@ function acceptOne(
   })
   assert.notEqual(resultName(accepted), 'WSAEWOULDBLOCK', 'accept found no request')
   return { request: seen[0]!, calls: seen.length }
+}
+
+/** Asks about a request that waits as `pended`; returns what accept answered, and what the condition function saw. */
+function judge(
+  listener: Listener,
+  pended: Overlapped,
+  verdict: Verdict = ACCEPT,
+): { answer: string; asked: readonly Uint8Array[] } {
+  const asked: Uint8Array[] = []
+  const accepted = listener.socket.accept(({ callerData }) => {
+    asked.push(callerData)
+    return verdict
+  }, pended)
+  return { answer: resultName(accepted), asked }
+}
+
+/** The peer requests with the caller data `caller`, and the request is pended. */
+async function pendOne(
+  fixture: Fixture,
+  listener: Listener,
+  caller: number,
+): Promise<{ far: PeerSocket; pended: Overlapped }> {
+  const far = await fixture.farRequest(listener, bytes(caller))
+  const pended = new Overlapped()
+  const accepted = listener.socket.accept(() => ({ decision: 'CF_PEND', pended }))
+  assertFailure(accepted, 'WSA_IO_PENDING', 'accept')
+  return { far, pended }
 }
 
 /** Taking requests and answering them. */
@@ -179,6 +207,78 @@ export const acceptingChecks: readonly Check[] = [
       assert.equal(listener.event.isSet, false, 'no request is left and the event is set')
     },
   ),
+
+  clause('ACCEPT-8 CF_PEND makes room for the next request, within the backlog', async (fixture) => {
+    const listener = await fixture.listen(2)
+    const first = await pendOne(fixture, listener, 1)
+    assert.equal(first.pended.status, WSA.WSA_IO_PENDING)
+    assert.equal(listener.event.isSet, false, 'a pended request keeps the event set')
+    assertFailure(
+      listener.socket.accept(() => ACCEPT),
+      'WSAEWOULDBLOCK',
+      'accept with nothing but a pended request',
+    )
+    const second = await fixture.farRequest(listener, bytes(2))
+    const third = await fixture.farClient()
+    await fixture.peer.connect(third, listener.address, bytes(3))
+    assertStatus((await fixture.farOutcome(third)).status, 'WSAECONNREFUSED', 'the connect beyond the backlog')
+    assert.deepEqual(acceptOne(listener).request.callerData, bytes(2))
+    assertStatus((await fixture.farOutcome(second)).status, 'success', "the second peer's connect")
+    assert.equal(first.pended.status, WSA.WSA_IO_PENDING)
+  }),
+
+  clause('ACCEPT-9 accept with pended asks about that request again', async (fixture) => {
+    const listener = await fixture.listen()
+    const pairs = []
+    for (const caller of [1, 2, 3]) pairs.push(await pendOne(fixture, listener, caller))
+    const [one, two, three] = pairs as [(typeof pairs)[0], (typeof pairs)[0], (typeof pairs)[0]]
+    for (const verdict of [{ decision: 'CF_DEFER' }, { decision: 'CF_PEND', pended: two.pended }] as const) {
+      assert.deepEqual(judge(listener, two.pended, verdict), { answer: 'WSA_IO_PENDING', asked: [bytes(2)] })
+    }
+    assert.deepEqual(judge(listener, three.pended), { answer: 'success', asked: [bytes(3)] })
+    assert.deepEqual(judge(listener, one.pended, { decision: 'CF_REJECT' }), {
+      answer: 'WSAECONNREFUSED',
+      asked: [bytes(1)],
+    })
+    assert.deepEqual(judge(listener, two.pended), { answer: 'success', asked: [bytes(2)] })
+    const ends = [
+      [one, WSA.WSAECONNREFUSED],
+      [two, 0],
+      [three, 0],
+    ] as const
+    for (const [{ far }, expected] of ends) {
+      let { status } = await fixture.farOutcome(far)
+      // What was said first may still be there to be heard.
+      if (status === WSA.WSA_IO_PENDING) status = (await fixture.farOutcome(far)).status
+      assert.equal(status, expected)
+    }
+    for (const pended of [one.pended, two.pended, new Overlapped()]) {
+      assert.deepEqual(judge(listener, pended), { answer: 'WSAEINVAL', asked: [] })
+    }
+  }),
+
+  clause('ACCEPT-10 pended completes once: decided, withdrawn or aborted', async (fixture) => {
+    const listener = await fixture.listen()
+    const decided = await pendOne(fixture, listener, 1)
+    const withdrawn = await pendOne(fixture, listener, 2)
+    const aborted = await pendOne(fixture, listener, 3)
+    assert.equal(judge(listener, decided.pended).answer, 'success')
+    assertStatus(await fixture.completion(decided.pended), 'success', 'the completion of a decided request')
+
+    assertStatus(await fixture.peer.close(withdrawn.far), 'success', "the peer's close")
+    assertStatus(await fixture.completion(withdrawn.pended), 'WSAECONNRESET', 'the completion of a withdrawn one')
+    assert.deepEqual(judge(listener, withdrawn.pended), { answer: 'WSAEINVAL', asked: [] })
+
+    assertStatus(listener.socket.close(), 'success', 'close')
+    assertStatus(await fixture.completion(aborted.pended), 'WSA_OPERATION_ABORTED', 'the completion at close')
+    let { status } = await fixture.farOutcome(aborted.far)
+    if (status === WSA.WSA_IO_PENDING) status = (await fixture.farOutcome(aborted.far)).status
+    assert.notEqual(status, 0, 'the peer of an aborted request is connected')
+    await fixture.closed(fixture.near.handleOf(listener.socket))
+    for (const { pended } of [decided, withdrawn, aborted]) {
+      assert.equal(fixture.near.upcalls.completions(pended).length, 1)
+    }
+  }),
 
   odd('ACCEPT: a burst of requests is accepted in order, none lost (WSD-ACCEPT-16)', async (fixture) => {
     const count = 16

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 
-import { FD_CONNECT, MAX_CONNECT_DATA_BYTES, WSA, isFinalConnectError } from '../src/spi/index.ts'
-import { assertFailure, assertRefused, assertStatus, clause, odd, statusName, valueOf } from './check.ts'
+import { FD_CONNECT, MAX_CONNECT_DATA_BYTES, Overlapped, WSA, isFinalConnectError } from '../src/spi/index.ts'
+import { assertFailure, assertRefused, assertStatus, clause, odd, resultName, statusName, valueOf } from './check.ts'
 import type { Check } from './check.ts'
-import { NO_DATA } from './fixture.ts'
+import { ACCEPT, NO_DATA } from './fixture.ts'
 import { startConnect } from './station.ts'
 
 /** Connecting, and giving up. */
@@ -71,6 +71,21 @@ export const connectingChecks: readonly Check[] = [
       assert.equal(attempt.event.isSet, false, 'the connect was reported after close')
     },
   ),
+
+  clause('CONNECT-4 tells that the request is pended, and later how it ended', async (fixture) => {
+    const listener = await fixture.listen()
+    for (const end of ['accept', 'reject'] as const) {
+      const far = await fixture.farRequest(listener)
+      const pended = new Overlapped()
+      const condition = () => ({ decision: 'CF_PEND', pended }) as const
+      assertFailure(listener.socket.accept(condition), 'WSA_IO_PENDING', 'accept')
+      assertStatus((await fixture.farOutcome(far)).status, 'WSA_IO_PENDING', 'what the peer hears first')
+      const answer = listener.socket.accept(() => (end === 'accept' ? ACCEPT : { decision: 'CF_REJECT' }), pended)
+      assert.equal(resultName(answer), end === 'accept' ? 'success' : 'WSAECONNREFUSED')
+      const expected = end === 'accept' ? 'success' : 'WSAECONNREFUSED'
+      assertStatus((await fixture.farOutcome(far)).status, expected, 'how it ended')
+    }
+  }),
 
   odd(
     'CONNECT: the largest caller data arrives as it was at the call, more is refused (WSD-NEG-4)',

@@ -5,6 +5,7 @@ import type {
   Accepted,
   AddressFamily,
   ConditionFunction,
+  Overlapped,
   ProviderData,
   Result,
   SanProvider,
@@ -125,9 +126,9 @@ export class Station {
   }
 
   #watch(raw: SanSocket): SanSocket {
-    const accept = (condition: ConditionFunction): Result<Accepted> => {
+    const accept = (condition: ConditionFunction, pended?: Overlapped): Result<Accepted> => {
       const before = this.upcalls.records.length
-      const accepted = raw.accept(condition)
+      const accepted = raw.accept(condition, pended)
       return accepted.ok
         ? success({ ...accepted.value, socket: this.#adopt(accepted.value.socket, before) })
         : accepted

@@ -13,6 +13,7 @@ const DEFAULT_LENGTH = 511
 export class Backlog<T> {
   readonly #waiting = new Fifo<T>()
   #length: number
+  #pended = 0
   #event: Signal | null = null
   #occurred = false
 
@@ -25,9 +26,18 @@ export class Backlog<T> {
     return this.#waiting.length
   }
 
+  /** One that was taken waits on, elsewhere: it counts against the backlog until {@link unpend}. */
+  pend(): void {
+    this.#pended += 1
+  }
+
+  unpend(): void {
+    this.#pended -= 1
+  }
+
   /** False when the queue is full: the request is to be refused at once, and no event is raised. */
   offer(request: T): boolean {
-    if (this.#waiting.length >= this.#length) return false
+    if (this.#waiting.length + this.#pended >= this.#length) return false
     this.#waiting.push(request)
     this.#signal()
     return true
@@ -47,7 +57,7 @@ export class Backlog<T> {
     const kept: T[] = []
     const dropped: T[] = []
     for (let request = this.#waiting.shift(); request !== undefined; request = this.#waiting.shift()) {
-      ;(kept.length < this.#length ? kept : dropped).push(request)
+      ;(kept.length + this.#pended < this.#length ? kept : dropped).push(request)
     }
     for (const request of kept) this.#waiting.push(request)
     return dropped

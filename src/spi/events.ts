@@ -20,6 +20,6 @@ export interface EventObject {
 export interface NetworkEvents {
   /** Sum of the `FD_…` bits that occurred. */
   readonly mask: number
-  /** Result of the connect; meaningful when {@link FD_CONNECT} is in the mask. */
+  /** Result of the connect, or `WSA_IO_PENDING` where the peer has pended it; meaningful with {@link FD_CONNECT} in the mask. */
   readonly connectStatus: Status
 }

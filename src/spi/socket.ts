@@ -22,6 +22,8 @@ export type Verdict =
   | { readonly decision: 'CF_REJECT'; readonly error?: WsaCode }
   /** The request stays first in the queue; the next `accept` asks again. */
   | { readonly decision: 'CF_DEFER' }
+  /** The request makes room for the next one and waits, as `pended`, for an `accept` that names it. */
+  | { readonly decision: 'CF_PEND'; readonly pended: Overlapped }
 
 export type ConditionFunction = (request: ConnectionRequest) => Verdict
 
@@ -86,7 +88,7 @@ export interface SanSocket {
   enumNetworkEvents(event: EventObject | null): Result<NetworkEvents>
 
   /**
-   * Takes the first queued request and asks `condition`.
+   * Takes the first queued request, or the one that waits as `pended`, and asks `condition`.
    *
    * - ACCEPT-1 `condition` runs once, synchronously, before the peer hears anything (WSD-ACCEPT-8, -10).
    * - ACCEPT-2 CF_ACCEPT: makes the accepting socket, calls `createSocketHandle` for it, tells the peer, returns it. The
@@ -96,10 +98,16 @@ export interface SanSocket {
    * - ACCEPT-5 Nothing queued: `WSAEWOULDBLOCK`. Not listening: `WSAEINVAL`.
    * - ACCEPT-6 A request its peer has withdrawn is skipped.
    * - ACCEPT-7 Resets the event, then signals again if requests are left (RACE-4).
+   * - ACCEPT-8 CF_PEND: answers `WSA_IO_PENDING`. The request is not in the queue any more, and still counts against the
+   *   backlog.
+   * - ACCEPT-9 With `pended`: asks about that request again. CF_PEND and CF_DEFER answer `WSA_IO_PENDING`. One that does not
+   *   wait, or waits no more: `WSAEINVAL`, and nobody is asked.
+   * - ACCEPT-10 `pended` completes once: with 0 when the request was decided, `WSAECONNRESET` when its peer has withdrawn it
+   *   or is gone, `WSA_OPERATION_ABORTED` on `close` here, which refuses the peer.
    *
-   * @source WSPAccept
+   * @source WSPAccept; AMB-5; pending is WskInspectEvent's, so that one slow decision holds up no other request
    */
-  accept(condition: ConditionFunction): Result<Accepted>
+  accept(condition: ConditionFunction, pended?: Overlapped): Result<Accepted>
 
   /**
    * Starts to connect; always nonblocking.
@@ -110,6 +118,7 @@ export interface SanSocket {
    *   switched listens the answer is `WSAETIMEDOUT` (WSD-CONN-14, -15).
    * - CONNECT-3 `close` before the result gives the attempt up for good: the peer's accept never yields it, or yields a
    *   connection that is closed already.
+   * - CONNECT-4 `FD_CONNECT` with `WSA_IO_PENDING`: the peer has pended the request. Another `FD_CONNECT` brings the result.
    *
    * @param callerData At most 256 bytes for the peer's condition function; copied before the call returns.
    * @source WSPConnect; WSD-CONN-3 to -8

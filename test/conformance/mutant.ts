@@ -71,8 +71,8 @@ export function mutant(provider: SanProvider, mutation: (around: Surroundings) =
 
   function adopt(real: SanSocket): SanSocket {
     handles.set(real, latest)
-    const accept: Overrides<SanSocket>['accept'] = (socket, condition) => {
-      const accepted = (wrong.socket?.accept ?? plainAccept)(socket, condition)
+    const accept: Overrides<SanSocket>['accept'] = (socket, condition, pended) => {
+      const accepted = (wrong.socket?.accept ?? plainAccept)(socket, condition, pended)
       return accepted.ok ? success({ ...accepted.value, socket: adopt(accepted.value.socket) }) : accepted
     }
     return overridden<SanSocket>(real, { ...wrong.socket, accept })
@@ -104,7 +104,8 @@ export function mutant(provider: SanProvider, mutation: (around: Surroundings) =
   })
 }
 
-const plainAccept: NonNullable<Overrides<SanSocket>['accept']> = (real, condition) => real.accept(condition)
+const plainAccept: NonNullable<Overrides<SanSocket>['accept']> = (real, condition, pended) =>
+  real.accept(condition, pended)
 
 function found<T>(value: T | undefined): T {
   if (value === undefined) throw new Error('the mutation asks too early')

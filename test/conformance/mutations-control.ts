@@ -230,6 +230,41 @@ export const controlCases: readonly Case[] = [
   broken('ACCEPT-6', 'does not withdraw requests', () => closeForgets('connect')),
   broken('ACCEPT-7', 'accept does not signal again', () => deafTo('set', 'accept')),
   broken('ACCEPT-7', 'accept does not reset', () => deafTo('reset', 'accept')),
+  broken('ACCEPT-8', 'a pended request stays in the queue', () => ({
+    socket: {
+      accept(real, condition, pended) {
+        let deferred = false
+        const accepted = real.accept((request) => {
+          const verdict = condition(request)
+          deferred = verdict.decision === 'CF_PEND'
+          if (verdict.decision === 'CF_PEND') verdict.pended.begin()
+          return deferred ? { decision: 'CF_DEFER' } : verdict
+        }, pended)
+        return deferred ? failure(WSA.WSA_IO_PENDING) : accepted
+      },
+    },
+  })),
+  broken('ACCEPT-9', 'asks about whoever is first', () => ({
+    socket: { accept: (real, condition) => real.accept(condition) },
+  })),
+  broken('ACCEPT-10', 'does not tell that a peer has withdrawn', () => closeForgets('connect')),
+  broken('ACCEPT-10', 'completes twice', ({ upcalls }) => ({
+    upcalls: {
+      completeOverlappedRequest(real, handle, overlapped, status, bytes) {
+        real.completeOverlappedRequest(handle, overlapped, status, bytes)
+        return upcalls().completeOverlappedRequest(handle, overlapped, status, bytes)
+      },
+    },
+  })),
+  broken('CONNECT-4', 'pends without a word', () => ({
+    socket: {
+      enumNetworkEvents(real, event) {
+        const events = real.enumNetworkEvents(event)
+        const pending = events.ok && events.value.connectStatus === WSA.WSA_IO_PENDING
+        return pending ? success({ mask: 0, connectStatus: 0 }) : events
+      },
+    },
+  })),
   broken('CONNECT-1', 'signals a result it has already answered', () => {
     const events = new Map<SanSocket, EventObject | null>()
     return {

@@ -58,6 +58,7 @@ export class LoopbackSocket implements SanSocket {
   #local: SocketAddress | null = null
   #backlog = 0
   #queue: QueuedRequest[] = []
+  readonly #pended = new Map<Overlapped, QueuedRequest>()
   /** Where my own request waits. */
   #asked: LoopbackSocket | null = null
   #end: LoopbackEnd | null = null
@@ -109,7 +110,8 @@ export class LoopbackSocket implements SanSocket {
     this.#backlog = backlog === SOMAXCONN ? DEFAULT_BACKLOG : backlog
     this.#state = 'listening'
     this.#home.network.add(this)
-    for (const { from } of this.#queue.splice(this.#backlog)) from.#fail(WSA.WSAECONNREFUSED)
+    const kept = Math.max(0, this.#backlog - this.#pended.size)
+    for (const { from } of this.#queue.splice(kept)) from.#fail(WSA.WSAECONNREFUSED)
     return 0
   }
 
@@ -132,17 +134,23 @@ export class LoopbackSocket implements SanSocket {
     return this.#state === 'closed' ? failure(WSA.WSAENOTSOCK) : success(this.#events.enumerate(event))
   }
 
-  accept(condition: ConditionFunction): Result<Accepted> {
+  accept(condition: ConditionFunction, pended?: Overlapped): Result<Accepted> {
     if (this.#state === 'closed') return failure(WSA.WSAENOTSOCK)
     if (this.#state !== 'listening') return failure(WSA.WSAEINVAL)
-    const request = this.#queue[0]
-    if (request === undefined) return failure(WSA.WSAEWOULDBLOCK)
+    const request = pended === undefined ? this.#queue[0] : this.#pended.get(pended)
+    if (request === undefined) return failure(pended === undefined ? WSA.WSAEWOULDBLOCK : WSA.WSAEINVAL)
     const { from, remote, local, callerData } = request
     const verdict = condition({ remote, local, callerData })
-    if (verdict.decision === 'CF_DEFER') return failure(WSA.WSATRY_AGAIN)
-    // The condition function may itself have closed either side.
-    if (!this.#withdraw(from)) return failure(WSA.WSAEWOULDBLOCK)
-    this.#events.acceptTaken(this.#queue.length > 0)
+    if (pended !== undefined) {
+      if (verdict.decision === 'CF_DEFER' || verdict.decision === 'CF_PEND') return failure(WSA.WSA_IO_PENDING)
+      // The condition function may itself have closed either side; here and below.
+      if (!this.#endPended(pended, 0)) return failure(WSA.WSAEINVAL)
+    } else {
+      if (verdict.decision === 'CF_DEFER') return failure(WSA.WSATRY_AGAIN)
+      if (!this.#unqueue(from)) return failure(WSA.WSAEWOULDBLOCK)
+      this.#events.acceptTaken(this.#queue.length > 0)
+    }
+    if (verdict.decision === 'CF_PEND') return this.#pend(request, verdict.pended)
     if (verdict.decision === 'CF_REJECT') {
       from.#fail(verdict.error ?? WSA.WSAECONNREFUSED)
       return failure(WSA.WSAECONNREFUSED)
@@ -180,6 +188,10 @@ export class LoopbackSocket implements SanSocket {
     this.#home.forget(this)
     if (this.#asked !== null) this.#asked.#withdraw(this)
     for (const { from } of this.#queue.splice(0)) from.#fail(WSA.WSAECONNREFUSED)
+    for (const [pended, { from }] of this.#pended) {
+      this.#endPended(pended, WSA.WSA_OPERATION_ABORTED)
+      from.#fail(WSA.WSAECONNREFUSED)
+    }
     this.#end?.close()
     later(() => this.#upcalls.closeSocketHandle(this.#handle))
     return 0
@@ -229,17 +241,40 @@ export class LoopbackSocket implements SanSocket {
 
   /** Queues a request of a connecting socket; false when the backlog is full. */
   #offer(request: QueuedRequest): boolean {
-    if (this.#queue.length >= this.#backlog) return false
+    if (this.#queue.length + this.#pended.size >= this.#backlog) return false
     this.#queue.push(request)
     this.#events.recordAccept()
     return true
   }
 
+  /** The request of `from` is given up, wherever it waits. */
+  #withdraw(from: LoopbackSocket): void {
+    if (this.#unqueue(from)) return
+    for (const [pended, request] of this.#pended) {
+      if (request.from === from) this.#endPended(pended, WSA.WSAECONNRESET)
+    }
+  }
+
   /** Takes the request of `from` out of the queue; false when it is not there. */
-  #withdraw(from: LoopbackSocket): boolean {
+  #unqueue(from: LoopbackSocket): boolean {
     const at = this.#queue.findIndex((request) => request.from === from)
     if (at >= 0) this.#queue.splice(at, 1)
     return at >= 0
+  }
+
+  #pend(request: QueuedRequest, pended: Overlapped): Result<never> {
+    pended.begin()
+    this.#pended.set(pended, request)
+    request.from.#events.recordConnect(WSA.WSA_IO_PENDING)
+    return failure(WSA.WSA_IO_PENDING)
+  }
+
+  /** The request waits no more; false when it did not. */
+  #endPended(pended: Overlapped, status: Status): boolean {
+    if (!this.#pended.delete(pended)) return false
+    pended.end(status, 0)
+    if (!pended.silent) later(() => this.#announce(pended, status))
+    return true
   }
 
   #acceptingSocket(request: QueuedRequest, calleeData: Uint8Array): Result<Accepted> {

@@ -60,6 +60,8 @@ export const PHASE_ACCEPTED = 2
 export const PHASE_REFUSED = 3
 /** This side is through with the slot. */
 export const PHASE_CLOSED = 4
+/** The acceptor's application is judging the request; its answer follows. */
+export const PHASE_JUDGING = 5
 
 const PHASE_BITS = 3
 const GENERATION_MASK = (1 << (31 - PHASE_BITS)) - 1

@@ -2,6 +2,8 @@ import type { SocketAddress } from '../../spi/index.ts'
 import { isWildcard } from '../../spi/index.ts'
 import { Backlog } from '../../base/backlog.ts'
 import type { Link } from './link.ts'
+import { PendedRequests } from './pended.ts'
+import type { PendedEnded } from './pended.ts'
 import type { SlotRequest } from './request.ts'
 
 /** A request waiting to be accepted. */
@@ -15,10 +17,12 @@ export interface PendingRequest {
 /** The requests that wait at one listening socket. */
 export class RequestQueue extends Backlog<PendingRequest> {
   readonly address: SocketAddress
+  readonly pended: PendedRequests
 
-  constructor(address: SocketAddress, backlog: number) {
+  constructor(address: SocketAddress, backlog: number, pendedEnded: PendedEnded) {
     super(backlog)
     this.address = address
+    this.pended = new PendedRequests(this, pendedEnded)
   }
 
   /** True when this listener answers for `local`. */

@@ -11,6 +11,7 @@ import type { SlotRequest } from './request.ts'
 export type Answer =
   | { readonly kind: 'accepted'; readonly calleeData: Uint8Array }
   | { readonly kind: 'refused'; readonly code: WsaCode }
+  | { readonly kind: 'judging' }
 
 /**
  * One use of a slot of a link: the two state words, and the connect data, that opener and acceptor write for each other.
@@ -77,6 +78,8 @@ export class Slot {
       case layout.PHASE_CLOSED:
         // Accepted and given up before we looked: nobody there has heard of us, so this is not final.
         return { kind: 'refused', code: WSA.WSAECONNABORTED }
+      case layout.PHASE_JUDGING:
+        return { kind: 'judging' }
       default:
         return undefined
     }
@@ -139,23 +142,33 @@ export function agreeEnded(link: Link, id: number, generation: number): void {
   answerUnheld(link, id, generation, layout.PHASE_CLOSED, 0)
 }
 
-/** True when the opener has given the request up. */
-export function isWithdrawn(pending: PendingRequest): boolean {
-  // A slot carries one connection at a time, however often a peer asks.
-  if (pending.link.isHeld(pending.id)) return true
-  const peer = pending.link.state === 'up' ? pending.link.memory.peerSlot(pending.id) : undefined
-  if (peer === undefined) return true
-  const state = Atomics.load(peer.segment.words, peer.byte / 4)
-  return state !== layout.slotState(pending.generation, layout.PHASE_OPEN)
+/** Tells the peer of a waiting request that its answer may take a while; false when there is no memory to say it in. */
+export function announceJudging(pending: PendingRequest): boolean {
+  return answerUnheld(pending.link, pending.id, pending.generation, layout.PHASE_JUDGING, 0)
 }
 
-function answerUnheld(link: Link, id: number, generation: number, phase: number, detail: number): void {
+/** True when the opener has given the request up, or cannot make it. */
+export function isWithdrawn(pending: PendingRequest): boolean {
+  // A slot carries one connection at a time, however often a peer asks.
+  return pending.link.isHeld(pending.id) || !isOpen(pending)
+}
+
+/** True while the opener wants an answer. */
+export function isOpen(pending: PendingRequest): boolean {
+  const peer = pending.link.state === 'up' ? pending.link.memory.peerSlot(pending.id) : undefined
+  if (peer === undefined) return false
+  const state = Atomics.load(peer.segment.words, peer.byte / 4)
+  return state === layout.slotState(pending.generation, layout.PHASE_OPEN)
+}
+
+function answerUnheld(link: Link, id: number, generation: number, phase: number, detail: number): boolean {
   const own = link.memory.ownSlot(id)
-  if (own === undefined) return
+  if (own === undefined) return false
   const word = own.byte / 4
   own.segment.words[word + layout.SLOT_DETAIL] = detail
   Atomics.store(own.segment.words, word + layout.SLOT_STATE, layout.slotState(generation, phase))
   link.notify(id, phase === layout.PHASE_CLOSED ? 'end' : 'signal')
+  return true
 }
 
 function regionByte(slot: SlotView): number {
@@ -176,6 +189,8 @@ function clearRegion(slot: SlotView): void {
 function refusalCode(detail: number): WsaCode {
   const known: readonly number[] = [
     WSA.WSAECONNREFUSED,
+    WSA.WSAECONNRESET,
+    WSA.WSAEHOSTUNREACH,
     WSA.WSAETIMEDOUT,
     WSA.WSAENOBUFS,
     WSA.WSAEPROCLIM,

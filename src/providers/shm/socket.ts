@@ -16,6 +16,7 @@ import type {
   Status,
   SwitchHandle,
   Upcalls,
+  Verdict,
   WsaCode,
 } from '../../spi/index.ts'
 import { invariant } from '../../base/invariant.ts'
@@ -143,7 +144,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
     }
     if (this.#slot !== undefined) return WSA.WSAEISCONN
     if (this.#state !== 'bound' || this.#local === undefined) return WSA.WSAEINVAL
-    const queue = new RequestQueue(this.#local, backlog)
+    const queue = new RequestQueue(this.#local, backlog, this.#pendedEnded)
     const status = this.#host.listen(queue)
     if (status !== 0) return status
     this.#queue = queue
@@ -169,10 +170,14 @@ export class ShmSocket implements SanSocket, SlotHolder {
     return success({ mask, connectStatus: this.#connectStatus })
   }
 
-  accept(condition: ConditionFunction): Result<Accepted> {
+  accept(condition: ConditionFunction, pended?: Overlapped): Result<Accepted> {
     if (this.#isClosed) return failure(WSA.WSAENOTSOCK)
     const queue = this.#queue
     if (queue === undefined) return failure(WSA.WSAEINVAL)
+    return pended === undefined ? this.#acceptFirst(queue, condition) : this.#acceptPended(queue, condition, pended)
+  }
+
+  #acceptFirst(queue: RequestQueue, condition: ConditionFunction): Result<Accepted> {
     let pending = queue.peek()
     while (pending !== undefined && isWithdrawn(pending)) {
       agreeEnded(pending.link, pending.id, pending.generation)
@@ -190,11 +195,36 @@ export class ShmSocket implements SanSocket, SlotHolder {
     if (verdict.decision === 'CF_DEFER') return failure(WSA.WSATRY_AGAIN)
     queue.take()
     queue.rearm()
-    if (verdict.decision === 'CF_REJECT') {
-      refuse(pending, verdict.error ?? WSA.WSAECONNREFUSED)
-      return failure(WSA.WSAECONNREFUSED)
+    if (verdict.decision === 'CF_PEND') {
+      if (queue.pended.add(verdict.pended, pending)) return failure(WSA.WSA_IO_PENDING)
+      return failure(WSA.WSAENOBUFS)
     }
-    return this.#accept(pending, verdict.calleeData)
+    return this.#answer(pending, verdict)
+  }
+
+  #acceptPended(queue: RequestQueue, condition: ConditionFunction, pended: Overlapped): Result<Accepted> {
+    const request = queue.pended.get(pended)?.request
+    if (request === undefined) return failure(WSA.WSAEINVAL)
+    const { remote, local, callerData } = request
+    const verdict = condition({ remote, local, callerData })
+    if (this.#queue !== queue) return failure(WSA.WSAENOTSOCK)
+    if (verdict.decision === 'CF_DEFER' || verdict.decision === 'CF_PEND') return failure(WSA.WSA_IO_PENDING)
+    const pending = queue.pended.remove(pended, 0)
+    return pending === undefined ? failure(WSA.WSAEINVAL) : this.#answer(pending, verdict)
+  }
+
+  #answer(pending: PendingRequest, verdict: Verdict & { decision: 'CF_ACCEPT' | 'CF_REJECT' }): Result<Accepted> {
+    if (verdict.decision === 'CF_ACCEPT') return this.#accept(pending, verdict.calleeData)
+    refuse(pending, verdict.error ?? WSA.WSAECONNREFUSED)
+    return failure(WSA.WSAECONNREFUSED)
+  }
+
+  readonly #pendedEnded = (pended: Overlapped, status: Status): void => {
+    const handle = this.#handle
+    if (pended.silent || handle === undefined) return
+    this.#host.schedule(() => {
+      this.#upcalls.completeOverlappedRequest(handle, pended, status, 0)
+    })
   }
 
   #accept(pending: PendingRequest, calleeData: Uint8Array): Result<Accepted> {
@@ -263,6 +293,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
     if (queue !== undefined) {
       this.#host.unlisten(queue)
       for (let p = queue.take(); p !== undefined; p = queue.take()) refuse(p, WSA.WSAETIMEDOUT)
+      for (const request of queue.pended.clear()) refuse(request, WSA.WSAETIMEDOUT)
     }
     this.#move('close')
     if (slot !== undefined) {
@@ -451,6 +482,8 @@ export class ShmSocket implements SanSocket, SlotHolder {
       this.#calleeData = answer.calleeData
       this.#move('accepted')
       this.#recordConnect(0)
+    } else if (answer.kind === 'judging') {
+      this.#recordConnect(WSA.WSA_IO_PENDING)
     } else {
       // Nobody listens there any more: the next connect looks for the listener afresh.
       if (answer.code === WSA.WSAETIMEDOUT && this.#destination !== undefined) this.#host.forget(this.#destination)

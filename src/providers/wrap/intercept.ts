@@ -211,12 +211,13 @@ export class InterceptedSocket implements SanSocket {
     return this.#interceptor.result(call, () => this.#socket.enumNetworkEvents(this.#eventOf(event)))
   }
 
-  accept(condition: ConditionFunction): Result<Accepted> {
-    return this.#interceptor.result(this.#call('accept'), () => {
+  accept(condition: ConditionFunction, pended?: Overlapped): Result<Accepted> {
+    const call = pended === undefined ? this.#call('accept') : this.#call('accept', pended)
+    return this.#interceptor.result(call, () => {
       const accepted = this.#socket.accept((request): Verdict => {
         const asked: Call = { direction: 'up', name: 'condition', socket: this.number, args: [request] }
         return this.#interceptor.value(asked, () => condition(request))
-      })
+      }, pended)
       if (!accepted.ok) return accepted
       return success({
         ...accepted.value,
