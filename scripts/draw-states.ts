@@ -6,6 +6,7 @@ import { join } from 'node:path'
 
 import { TRANSITIONS as SHM_SOCKET } from '../src/providers/shm/socket-state.ts'
 import { TRANSITIONS as TCP_STREAM } from '../src/providers/tcpip/stream-state.ts'
+import { TRANSITIONS as REQUEST } from '../src/switch/incoming.ts'
 import { TRANSITIONS as SESSION } from '../src/switch/session/session-state.ts'
 import { TRANSITIONS as SOCKET } from '../src/switch/socket-state.ts'
 
@@ -25,6 +26,12 @@ const MACHINES: readonly Machine[] = [
     source: 'src/switch/socket-state.ts',
     starts: ['idle'],
     table: SOCKET,
+  },
+  {
+    title: 'A request that the application is asked about',
+    source: 'src/switch/incoming.ts',
+    starts: ['judging'],
+    table: REQUEST,
   },
   {
     title: 'A session',

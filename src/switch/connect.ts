@@ -16,6 +16,8 @@ export interface ConnectEnvironment {
   readonly schedule: Schedule
   readonly clock: Clock
   readonly connectTimeoutMs: number
+  /** How long the peer's application may judge a request that it has deferred, in ms; then the connect fails for good. */
+  readonly judgementTimeoutMs: number
   /** How long an accepted initiator may take to say that it goes through with the connection, in ms. */
   readonly negotiationTimeoutMs: number
 }
@@ -38,8 +40,9 @@ export function connectCompanion(
   destination: SocketAddress,
   done: (result: SanConnectResult) => void,
 ): Cancel {
-  const { schedule, clock, connectTimeoutMs } = environment
+  const { schedule, clock, connectTimeoutMs, judgementTimeoutMs } = environment
   let over = false
+  let judging = false
   let cancelTimer: Cancel | undefined
   const finish = (result: SanConnectResult): void => {
     over = true
@@ -48,7 +51,18 @@ export function connectCompanion(
   }
   const fail = (code: WsaCode, timedOut = false): void => {
     companion.close()
-    finish({ kind: 'failed', code, final: !timedOut && isFinalConnectError(code), timedOut })
+    // Whoever was judging has been asked already: over TCP/IP it would be asked again.
+    const final = timedOut ? judging : isFinalConnectError(code)
+    finish({ kind: 'failed', code, final, timedOut })
+  }
+  // The patience is the application's from here on; ours ends where the kernel's would.
+  const wait = (): void => {
+    if (judging) return
+    judging = true
+    cancelTimer?.()
+    cancelTimer = clock.after(judgementTimeoutMs, () => {
+      fail(WSA.WSAETIMEDOUT, true)
+    })
   }
   const succeed = (): void => {
     const session = agree(started, companion)
@@ -63,11 +77,10 @@ export function connectCompanion(
       return
     }
     if ((events.value.mask & FD_CONNECT) === 0) return
-    if (events.value.connectStatus !== 0) {
-      fail(events.value.connectStatus)
-      return
-    }
-    succeed()
+    const { connectStatus } = events.value
+    if (connectStatus === 0) succeed()
+    else if (connectStatus === WSA.WSA_IO_PENDING) wait()
+    else fail(connectStatus)
   })
   const selected = companion.eventSelect(event, FD_CONNECT)
   const status = selected === 0 ? companion.connect(destination, started.hello) : selected

@@ -1,8 +1,19 @@
-import { FD_ACCEPT, MAX_CONNECT_DATA_BYTES, WSA } from '../spi/index.ts'
-import type { Accepted, ConnectionRequest, SanSocket, SocketAddress, SocketOption, Verdict, WsaCode } from '../spi/index.ts'
+import { FD_ACCEPT, MAX_CONNECT_DATA_BYTES, Overlapped, WSA } from '../spi/index.ts'
+import type {
+  Accepted,
+  ConnectionRequest,
+  SanSocket,
+  SocketAddress,
+  SocketOption,
+  Status,
+  Verdict,
+  WsaCode,
+} from '../spi/index.ts'
 import type { Cancel } from '../base/clock.ts'
 import { createCompanion } from './companion.ts'
 import type { ConnectEnvironment } from './connect.ts'
+import { Request } from './incoming.ts'
+import type { Condition, Decision, IncomingRequest } from './incoming.ts'
 import { NetworkEvent } from './network-event.ts'
 import { decodeHello } from './session/hello.ts'
 import type { Hello } from './session/hello.ts'
@@ -15,16 +26,33 @@ export interface Arrival {
   readonly remote: SocketAddress
   readonly local: SocketAddress
   readonly provider: string
+  /** What the application was asked about, where it was. */
+  readonly request: IncomingRequest | undefined
 }
 
 export type SanListenResult = { readonly ok: true; readonly listener: SanListener } | { readonly ok: false; readonly code: WsaCode }
 
+const REFUSE: Decision = { reject: WSA.WSAECONNREFUSED }
+
 /** Requests accepted in one turn, so that a storm of them leaves room for everything else. */
 const ACCEPTS_PER_TURN = 64
 
+/** What a listening socket wants of each provider. */
+export interface ListenParts {
+  readonly local: SocketAddress
+  readonly options: ReadonlyMap<SocketOption, number>
+  readonly backlog: number
+  readonly onArrival: (arrival: Arrival) => void
+  /** Asked about each request that could be accepted; what it turns away goes on over TCP/IP. */
+  readonly admits: (request: ConnectionRequest) => boolean
+  /** Asked about each request that was admitted; without it all of them are accepted. */
+  readonly condition: Condition | undefined
+}
+
 /**
  * One provider's share of a listening socket: a companion that listens, and the loop that accepts from it until it would
- * block (WSD-LISTEN-5 to -11, RACE-5). An arrival is reported once its initiator has gone through with it.
+ * block (WSD-LISTEN-5 to -11, RACE-5). An arrival is reported once its initiator has gone through with it. A request that
+ * the application defers is pended at the provider, where its peer hears of it, and holds up no other.
  */
 export class SanListener {
   readonly #environment: ConnectEnvironment
@@ -32,22 +60,24 @@ export class SanListener {
   readonly #companion: SanSocket
   readonly #onArrival: (arrival: Arrival) => void
   readonly #admits: (request: ConnectionRequest) => boolean
+  readonly #condition: Condition | undefined
   readonly #event: NetworkEvent
-  readonly #negotiating = new Set<Session>()
+  readonly #negotiating = new Map<Session, Request | undefined>()
   #closed = false
+  #quiet = false
 
   private constructor(
     environment: ConnectEnvironment,
     started: StartedProvider,
     companion: SanSocket,
-    onArrival: (arrival: Arrival) => void,
-    admits: (request: ConnectionRequest) => boolean,
+    { onArrival, admits, condition }: ListenParts,
   ) {
     this.#environment = environment
     this.#started = started
     this.#companion = companion
     this.#onArrival = onArrival
     this.#admits = admits
+    this.#condition = condition
     this.#event = new NetworkEvent(environment.schedule, () => {
       this.#accept()
     })
@@ -57,31 +87,32 @@ export class SanListener {
     return this.#started.provider.name
   }
 
-  /** @param admits Asked about each request that could be accepted; what it turns away goes on over TCP/IP. */
-  static open(
-    environment: ConnectEnvironment,
-    started: StartedProvider,
-    local: SocketAddress,
-    options: ReadonlyMap<SocketOption, number>,
-    backlog: number,
-    onArrival: (arrival: Arrival) => void,
-    admits: (request: ConnectionRequest) => boolean,
-  ): SanListenResult {
-    const companion = createCompanion(started, local, options)
+  static open(environment: ConnectEnvironment, started: StartedProvider, parts: ListenParts): SanListenResult {
+    const companion = createCompanion(started, parts.local, parts.options)
     if (!companion.ok) return { ok: false, code: companion.error }
-    const listener = new SanListener(environment, started, companion.value, onArrival, admits)
-    const listening = companion.value.listen(backlog)
+    const listener = new SanListener(environment, started, companion.value, parts)
+    const listening = companion.value.listen(parts.backlog)
     const status = listening === 0 ? companion.value.eventSelect(listener.#event, FD_ACCEPT) : listening
     if (status === 0) return { ok: true, listener }
     companion.value.close()
     return { ok: false, code: status }
   }
 
-  close(): void {
+  /** Changes how many requests may wait (WSD-LISTEN-16). */
+  setBacklog(backlog: number): Status {
+    return this.#companion.listen(backlog)
+  }
+
+  /** @param quietly The application closes the listener, and wants to hear of none of its requests any more. */
+  close(quietly: boolean): void {
     if (this.#closed) return
     this.#closed = true
+    this.#quiet = quietly
     this.#companion.close()
-    for (const session of this.#negotiating) session.reset()
+    for (const [session, request] of this.#negotiating) {
+      session.reset()
+      this.#loseLater(request)
+    }
     this.#negotiating.clear()
   }
 
@@ -91,28 +122,84 @@ export class SanListener {
     if (!events.ok) return
     for (let i = 0; i < ACCEPTS_PER_TURN; i++) {
       let hello: Hello | undefined
-      const accepted = this.#companion.accept((request) => {
-        const judged = judge(request, this.#started, this.#admits)
+      let request: Request | undefined
+      const accepted = this.#companion.accept((connection) => {
+        const judged = judge(connection, this.#started, this.#admits)
         hello = judged.hello
-        return judged.verdict
+        if (this.#condition === undefined || hello === undefined) return judged.verdict
+        const asked = this.#ask(this.#condition, connection, hello)
+        request = asked.request
+        return asked.verdict
       })
-      if (accepted.ok && hello !== undefined) this.#negotiate(accepted.value, hello)
-      // A refused request leaves others; anything else ends the round, and the provider signals again while some are left.
-      else if (!accepted.ok && accepted.error !== WSA.WSAECONNREFUSED) return
+      if (accepted.ok && hello !== undefined) this.#negotiate(accepted.value, hello, request)
+      // What was refused or pended leaves others; anything else ends the round, and the provider signals again while some
+      // are left.
+      else if (!accepted.ok && accepted.error !== WSA.WSAECONNREFUSED && accepted.error !== WSA.WSA_IO_PENDING) {
+        this.#loseLater(request)
+        return
+      }
     }
     this.#event.set()
   }
 
+  #ask(condition: Condition, { remote, local }: ConnectionRequest, hello: Hello): { request: Request; verdict: Verdict } {
+    const pended = new Overlapped({
+      completed: (status) => {
+        if (status !== 0) this.#lose(request)
+      },
+    })
+    const request: Request = new Request(remote, local, this.provider, (decision) => this.#decide(request, hello, pended, decision))
+    const decision = request.judge(condition, (error) => {
+      this.#environment.schedule(() => {
+        throw error
+      })
+    })
+    const verdict = decision === 'defer' ? ({ decision: 'CF_PEND', pended } as const) : this.#verdict(decision)
+    return { request, verdict }
+  }
+
+  // What the application has decided about a request that it deferred.
+  #decide(request: Request, hello: Hello, pended: Overlapped, decision: Decision): boolean {
+    if (this.#closed) return false
+    const accepted = this.#companion.accept(() => this.#verdict(decision), pended)
+    if (accepted.ok) {
+      this.#negotiate(accepted.value, hello, request)
+      return true
+    }
+    if (accepted.error === WSA.WSAECONNREFUSED) return true
+    this.#loseLater(request)
+    // A provider that could not do it: the peer is not to wait for nothing.
+    if (pended.pending) this.#companion.accept(() => this.#verdict(REFUSE), pended)
+    return false
+  }
+
+  #verdict(decision: Decision): Verdict {
+    if (decision === 'accept') return { decision: 'CF_ACCEPT', calleeData: this.#started.hello }
+    return { decision: 'CF_REJECT', error: decision.reject }
+  }
+
+  #lose(request: Request | undefined): void {
+    if (!this.#quiet) request?.lost()
+  }
+
+  #loseLater(request: Request | undefined): void {
+    if (request === undefined || this.#quiet) return
+    this.#environment.schedule(() => {
+      request.lost()
+    })
+  }
+
   // The initiator may still give up; until it says that it does not, the application hears nothing.
-  #negotiate(accepted: Accepted, peerHello: Hello): void {
+  #negotiate(accepted: Accepted, peerHello: Hello, request: Request | undefined): void {
     const memory = accepted.socket.memory()
     if (!memory.ok) {
       accepted.socket.close()
+      this.#loseLater(request)
       return
     }
     const { limits } = this.#started
     const session = new Session({ socket: accepted.socket, memory: memory.value, limits, peerHello, role: 'acceptor' })
-    this.#negotiating.add(session)
+    this.#negotiating.set(session, request)
     const over = (): void => {
       cancelTimer()
       this.#negotiating.delete(session)
@@ -120,6 +207,7 @@ export class SanListener {
     const drop = (): void => {
       over()
       session.reset()
+      this.#lose(request)
     }
     // After a loop that was busy, timers run before what has arrived meanwhile.
     const cancelTimer: Cancel = this.#environment.clock.after(this.#environment.negotiationTimeoutMs, () => {
@@ -128,8 +216,9 @@ export class SanListener {
     session.attach({
       agreed: () => {
         over()
+        request?.established()
         const { remote, local } = accepted
-        this.#onArrival({ session, remote, local, provider: this.provider })
+        this.#onArrival({ session, remote, local, provider: this.provider, request })
       },
       // Before the agreement only the end of the attempt can be told.
       readable: drop,
@@ -138,7 +227,7 @@ export class SanListener {
   }
 }
 
-/** The condition function: whoever speaks our session's language is accepted (WSD-ACCEPT-8). */
+/** Whoever speaks our session's language may be accepted; nobody else (WSD-ACCEPT-8). */
 function judge(
   request: ConnectionRequest,
   started: StartedProvider,

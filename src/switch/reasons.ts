@@ -61,6 +61,7 @@ export function reasonFor(code: WsaCode, stage: 'create' | 'listen' | 'connect')
     case WSA.WSAEADDRNOTAVAIL:
       return stage === 'listen' ? 'name-taken' : stage === 'connect' ? 'no-listener' : 'no-route'
     case WSA.WSAENETUNREACH:
+    case WSA.WSAEAFNOSUPPORT:
       return 'no-route'
     default:
       return 'provider-error'

@@ -5,8 +5,9 @@ import { invariant } from '../base/invariant.ts'
 import { createCompanion } from './companion.ts'
 import { connectCompanion } from './connect.ts'
 import type { ConnectEnvironment } from './connect.ts'
+import type { Condition } from './incoming.ts'
 import { SanListener } from './listen.ts'
-import type { Arrival } from './listen.ts'
+import type { Arrival, ListenParts } from './listen.ts'
 import { reasonFor } from './reasons.ts'
 import type { Reason } from './reasons.ts'
 import { chooseProvider } from './choose-provider.ts'
@@ -29,10 +30,14 @@ export interface SocketEnvironment extends ConnectEnvironment, Choice {
   readonly stats: Stats
 }
 
-interface Listening {
-  readonly local: SocketAddress
-  readonly backlog: number
-  readonly onArrival: (arrival: Arrival) => void
+export interface ListenOptions {
+  /** The face knows why no SAN may serve this listener. */
+  readonly stay?: Reason | undefined
+  /** Asks the application about each request over a SAN, while the peer waits; without it all are accepted. */
+  readonly condition?: Condition | undefined
+}
+
+interface Listening extends ListenParts {
   /** Peers are told to stay on TCP/IP; it is only counted that they came. */
   readonly observed: boolean
 }
@@ -86,14 +91,15 @@ export class SwitchSocket {
 
   /**
    * Listens: on TCP/IP, always and first; then on every SAN provider that serves the address. What fails there leaves
-   * TCP/IP serving (WSD-LISTEN-1, -2, -17).
+   * TCP/IP serving (WSD-LISTEN-1, -2, -17). Again, it changes the backlog, and nothing else (WSD-LISTEN-16).
    *
-   * @param stay Given: the face knows why no SAN may serve this listener.
    * @returns What TCP/IP answered.
    */
-  listen(backlog: number, onArrival: (arrival: Arrival) => void, stay?: Reason): Status {
+  listen(backlog: number, onArrival: (arrival: Arrival) => void, { stay, condition }: ListenOptions = {}): Status {
     const status = this.#tcp.listen(backlog)
-    if (status !== 0 || this.#state !== 'idle') return status
+    if (status !== 0) return status
+    if (this.#state === 'listening') return this.#setBacklog(backlog)
+    if (this.#state !== 'idle') return 0
     this.#move('listen')
     const local = this.#tcp.localAddress()
     const { routes, policy, stats } = this.#environment
@@ -108,7 +114,19 @@ export class SwitchSocket {
       stats.stayed('rule', 'listen', local.value)
       return 0
     }
-    this.#listening = { local: local.value, backlog, onArrival, observed: action === 'observe' }
+    const observed = action === 'observe'
+    this.#listening = {
+      local: local.value,
+      options: this.#options ?? NO_OPTIONS,
+      backlog,
+      condition,
+      observed,
+      admits: (request) => this.#admits(observed, request),
+      onArrival: (arrival) => {
+        stats.accepted(arrival)
+        onArrival(arrival)
+      },
+    }
     const eligible = isWildcard(local.value) ? routes.providers : routes.serving(local.value)
     this.#reason = 'no-route'
     for (const started of eligible) this.serve(started)
@@ -116,22 +134,17 @@ export class SwitchSocket {
     return 0
   }
 
+  #setBacklog(backlog: number): Status {
+    if (this.#listening !== undefined) this.#listening = { ...this.#listening, backlog }
+    for (const listener of this.#listeners?.values() ?? []) listener.setBacklog(backlog)
+    return 0
+  }
+
   /** Adds a provider's listener; also for one that appears while a wildcard listener stands (WSD-INST-9). */
   serve(started: StartedProvider): void {
     const listening = this.#listening
     if (listening === undefined || this.#listeners?.has(started) === true) return
-    const opened = SanListener.open(
-      this.#environment,
-      started,
-      listening.local,
-      this.#options ?? NO_OPTIONS,
-      listening.backlog,
-      (arrival) => {
-        this.#environment.stats.accepted(arrival)
-        listening.onArrival(arrival)
-      },
-      (request) => this.#admits(listening, request),
-    )
+    const opened = SanListener.open(this.#environment, started, listening)
     if (opened.ok) {
       ;(this.#listeners ??= new Map()).set(started, opened.listener)
       this.#reason = listening.observed ? 'observed' : undefined
@@ -141,9 +154,9 @@ export class SwitchSocket {
   }
 
   /** False when rules turn the peer away. */
-  #admits(listening: Listening, { remote, local }: ConnectionRequest): boolean {
+  #admits(observed: boolean, { remote, local }: ConnectionRequest): boolean {
     const { policy, stats } = this.#environment
-    const action = listening.observed ? 'observe' : policy?.decide('accept', remote, local.port).action
+    const action = observed ? 'observe' : policy?.decide('accept', remote, local.port).action
     if (action === undefined || action === 'switch') return true
     stats.turnedAway(action === 'observe' ? 'observed' : 'rule', remote)
     return false
@@ -155,7 +168,11 @@ export class SwitchSocket {
 
   /** From here on TCP/IP serves the listener alone. */
   leaveSan(reason: Reason): void {
-    for (const listener of this.#listeners?.values() ?? []) listener.close()
+    this.#leave(reason, false)
+  }
+
+  #leave(reason: Reason, quietly: boolean): void {
+    for (const listener of this.#listeners?.values() ?? []) listener.close(quietly)
     this.#listeners = undefined
     this.#listening = undefined
     this.#reason = reason
@@ -226,7 +243,7 @@ export class SwitchSocket {
     if (this.#state === 'closed') return
     this.#cancel?.()
     this.#cancel = undefined
-    this.leaveSan(this.#reason ?? 'off')
+    this.#leave(this.#reason ?? 'off', true)
     this.#tcp.release()
     this.#move('close')
   }

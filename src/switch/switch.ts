@@ -24,11 +24,15 @@ export interface SwitchOptions {
   readonly policy?: Policy
   /** How long a peer may take to answer before the connect goes on over TCP/IP, in ms. */
   readonly connectTimeoutMs?: number
+  /** How long the peer's application may judge a request that it has deferred, in ms. */
+  readonly judgementTimeoutMs?: number
   /** How long an accepted initiator may take to say that it goes through with the connection, in ms. */
   readonly negotiationTimeoutMs?: number
 }
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 50
+/** When Linux gives up a TCP connect that nobody answers: after six repeated SYNs. */
+const DEFAULT_JUDGEMENT_TIMEOUT_MS = 127_000
 const DEFAULT_NEGOTIATION_TIMEOUT_MS = 2000
 
 /** What became of each provider at start-up. */
@@ -64,6 +68,7 @@ export class Switch {
       clock,
       schedule: options.schedule ?? ((job) => setImmediate(job)),
       connectTimeoutMs: options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
+      judgementTimeoutMs: options.judgementTimeoutMs ?? DEFAULT_JUDGEMENT_TIMEOUT_MS,
       negotiationTimeoutMs: options.negotiationTimeoutMs ?? DEFAULT_NEGOTIATION_TIMEOUT_MS,
     }
     for (const provider of options.san) this.add(provider)

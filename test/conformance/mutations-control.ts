@@ -233,14 +233,15 @@ export const controlCases: readonly Case[] = [
   broken('ACCEPT-8', 'a pended request stays in the queue', () => ({
     socket: {
       accept(real, condition, pended) {
-        let deferred = false
+        const deferred: Verdict[] = []
         const accepted = real.accept((request) => {
           const verdict = condition(request)
-          deferred = verdict.decision === 'CF_PEND'
-          if (verdict.decision === 'CF_PEND') verdict.pended.begin()
-          return deferred ? { decision: 'CF_DEFER' } : verdict
+          if (verdict.decision !== 'CF_PEND') return verdict
+          verdict.pended.begin()
+          deferred.push(verdict)
+          return { decision: 'CF_DEFER' }
         }, pended)
-        return deferred ? failure(WSA.WSA_IO_PENDING) : accepted
+        return deferred.length > 0 ? failure(WSA.WSA_IO_PENDING) : accepted
       },
     },
   })),

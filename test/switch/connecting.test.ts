@@ -41,9 +41,11 @@ const REASON: Partial<Record<WsaName, Reason>> = {
   WSA_QOS_POLICY_FAILURE: 'peer-rule',
   WSAEADDRNOTAVAIL: 'no-listener',
   WSAENETUNREACH: 'no-route',
+  WSAEAFNOSUPPORT: 'no-route',
 }
 
-const CODES = (Object.keys(WSA) as WsaName[]).filter((name) => name !== 'WSAEWOULDBLOCK')
+/** Neither is a result: the one answers `connect`, the other says that the peer makes up its mind. */
+const CODES = (Object.keys(WSA) as WsaName[]).filter((name) => name !== 'WSAEWOULDBLOCK' && name !== 'WSA_IO_PENDING')
 
 function expectedOutcome(name: WsaName): ConnectOutcome {
   if (FINAL.includes(name)) return { kind: 'failed', code: WSA[name] }

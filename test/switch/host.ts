@@ -18,6 +18,7 @@ import { LoopbackNetwork, loopback } from '../../src/providers/loopback/index.ts
 import type { LoopbackOptions } from '../../src/providers/loopback/index.ts'
 import { fault } from '../../src/providers/wrap/index.ts'
 import type { Fault } from '../../src/providers/wrap/index.ts'
+import type { Condition } from '../../src/switch/incoming.ts'
 import type { Arrival } from '../../src/switch/listen.ts'
 import { NetworkEvent } from '../../src/switch/network-event.ts'
 import type { Policy } from '../../src/switch/policy.ts'
@@ -44,6 +45,7 @@ export const CONNECT_TIMEOUT_MS = 50
 /** A result that is there when the time is up still counts: the attempt is given up this much later at most. */
 export const GRACE_MS = 1
 export const NEGOTIATION_TIMEOUT_MS = 200
+export const JUDGEMENT_TIMEOUT_MS = 5000
 
 /** Small regions, so that the first ring has 1024 bytes. */
 export const LIMITS = { regionBytes: 1216, maxMemoryBytes: 1 << 20, pieceBytes: 1 << 16 }
@@ -73,6 +75,8 @@ export interface HostOptions {
   readonly policy?: Policy
   /** Other providers than one over loopback, not spied on yet; they are called `san`, `san2`, and so on. */
   readonly providers?: readonly SanProvider[]
+  /** Takes what jobs of the switch throw. */
+  readonly raised?: unknown[]
 }
 
 /** A computer with a switch, TCP/IP and SAN providers: spied on from end to end, with a clock that stands still. */
@@ -91,7 +95,17 @@ export class Host {
       san: providers.map((provider, i) => spy(provider, i === 0 ? 'san' : `san${i + 1}`, this.journal)),
       ...(options.policy && { policy: options.policy }),
       clock: this.clock,
+      schedule: (job) =>
+        setImmediate(() => {
+          try {
+            job()
+          } catch (error) {
+            if (options.raised === undefined) throw error
+            options.raised.push(error)
+          }
+        }),
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      judgementTimeoutMs: JUDGEMENT_TIMEOUT_MS,
       negotiationTimeoutMs: NEGOTIATION_TIMEOUT_MS,
     })
   }
@@ -116,7 +130,7 @@ export class Host {
         arrivals.push(arrival)
         ends.push(new End(arrival.session))
       },
-      options.stay,
+      { stay: options.stay, condition: options.condition },
     )
     this.switch.track(socket)
     return { socket, status, arrivals, ends }
@@ -132,6 +146,7 @@ export class Host {
 export interface ListenOptions {
   readonly backlog?: number
   readonly stay?: Reason
+  readonly condition?: Condition
   readonly tcp?: TcpAnswers
   readonly recorded?: readonly (readonly [SocketOption, number])[]
 }
@@ -144,7 +159,7 @@ export interface Listening {
   readonly ends: readonly End[]
 }
 
-export interface ConnectOptions extends Omit<ListenOptions, 'backlog'> {
+export interface ConnectOptions extends Omit<ListenOptions, 'backlog' | 'condition'> {
   readonly local?: SocketAddress
   /** Runs inside the call that tells the outcome. */
   readonly onOutcome?: (attempt: Attempt) => void

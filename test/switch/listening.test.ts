@@ -270,13 +270,21 @@ describe("one provider's share of a listener", () => {
       schedule: setImmediate,
       clock: host.clock,
       connectTimeoutMs: 1,
+      judgementTimeoutMs: 1,
       negotiationTimeoutMs: 1,
     }
     const entry = started(provider, 'late', LIMITS)
-    const opened = SanListener.open(environment, entry, SERVER, new Map(), 1, () => undefined, () => true)
+    const opened = SanListener.open(environment, entry, {
+      local: SERVER,
+      options: new Map(),
+      backlog: 1,
+      onArrival: () => undefined,
+      admits: () => true,
+      condition: undefined,
+    })
     assert.ok(opened.ok)
-    opened.listener.close()
-    opened.listener.close()
+    opened.listener.close(true)
+    opened.listener.close(true)
     assert.equal(host.journal.count('late.close'), 1)
   })
 

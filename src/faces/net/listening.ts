@@ -95,7 +95,7 @@ export class Listening {
       (arrival) => {
         this.#arrive(handle, family, arrival, resource)
       },
-      this.#listenStays(handle, owner),
+      { stay: this.#listenStays(handle, owner) },
     )
     if (status !== 0) return tcp.lastStatus
     const bound = tcp.localAddress()

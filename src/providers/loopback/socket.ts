@@ -273,7 +273,11 @@ export class LoopbackSocket implements SanSocket {
   #endPended(pended: Overlapped, status: Status): boolean {
     if (!this.#pended.delete(pended)) return false
     pended.end(status, 0)
-    if (!pended.silent) later(() => this.#announce(pended, status))
+    if (!pended.silent) {
+      later(() => {
+        this.#announce(pended, status)
+      })
+    }
     return true
   }
 
