@@ -21,6 +21,7 @@ const steps = [
   ['layers', [node, 'dist/scripts/check-layers.js']],
   ['contract', [node, 'dist/scripts/check-contract.js']],
   ['states', [node, 'dist/scripts/draw-states.js', '--check']],
+  ['support', [node, 'dist/scripts/draw-support.js', '--check']],
   ['docs', [node, 'dist/scripts/check-docs.js']],
   ['requirements', [node, 'dist/scripts/trace-requirements.js', '--quiet']],
 ]

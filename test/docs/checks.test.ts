@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { complaintsAbout } from '../../scripts/support/table.ts'
+import type { Row } from '../../scripts/support/table.ts'
 
 /** Seen from `dist/test/docs`. */
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
@@ -35,6 +37,42 @@ function checkTree(script: string, files: Readonly<Record<string, string>>, ...o
   } finally {
     rmSync(root, { recursive: true })
   }
+}
+
+test('the support table is drawn from its rows as they are', () => {
+  const { status, output } = check('draw-support', ROOT, '--check')
+  assert.equal(status, 0, output)
+})
+
+/** What is wrong with rows about a class with the members `a` and `b`, where one test is called `t`. */
+const ROWS: readonly (readonly [rows: readonly Row[], complaints: readonly RegExp[]])[] = [
+  [[{ members: ['a', 'b'], state: 'same', tests: ['t'] }], []],
+  [[{ members: ['a', '*'], state: 'same', suite: 'net' }], []],
+  [[{ members: ['a'], state: 'apart' }], [/no row tells of 'b'/]],
+  [[{ members: ['a', 'b', 'c'], state: 'apart' }], [/Node has no 'c'/]],
+  [[{ members: ['a', 'b', 'c'], state: 'untested', since: 99 }], []],
+  [
+    [
+      { members: ['a', 'b'], state: 'apart' },
+      { members: ['b'], state: 'apart' },
+    ],
+    [/two rows tell of 'b'/],
+  ],
+  [[{ members: ['*'], state: 'same', tests: ['t', 'u'] }], [/no test is called 'u'/]],
+  [[{ members: ['*'], state: 'same', suite: 'ftp' }], [/'ftp' is no group/]],
+  [[{ members: ['*'], state: 'same' }], [/no test shows it/]],
+  [[{ members: ['*'], state: 'differs', tests: ['t'] }], [/not said how it differs/]],
+  [[{ members: ['*'], state: 'tcpip' }], [/has no reason/]],
+  [[{ members: ['*'], state: 'tcpip', reason: 'because' }], [/'because' is no reason/]],
+]
+
+for (const [rows, expected] of ROWS) {
+  test(`support: ${JSON.stringify(rows)} ${expected.length === 0 ? 'is right' : 'is noticed'}`, () => {
+    const tests = new Map([['t', 'test/t.test.ts']])
+    const found = complaintsAbout({ of: 'members x.X', rows }, ['a', 'b'], tests, true)
+    assert.equal(found.length, expected.length, found.join('\n'))
+    for (const [at, complaint] of expected.entries()) assert.match(found[at] ?? '', complaint)
+  })
 }
 
 test('the states are drawn from the tables as they are', () => {
