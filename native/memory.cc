@@ -1,6 +1,7 @@
 #include "memory.h"
 
 #include <cerrno>
+#include <cstdlib>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
@@ -59,5 +60,12 @@ int MapPeerMemory(int fd, size_t bytes, Mapping* mapping) {
 }
 
 void Unmap(const Mapping& mapping) { munmap(mapping.data, mapping.bytes); }
+
+void KeepFreedMemory() {
+  // Freeing a large block is how glibc learns it (M_TRIM_THRESHOLD in mallopt(3)), and leaves alone whoever has set it.
+  constexpr size_t kLargeBlock = 16 << 20;
+  void* volatile block = malloc(kLargeBlock);
+  free(block);
+}
 
 }  // namespace sockswitch

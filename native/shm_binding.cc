@@ -104,6 +104,11 @@ Napi::Value JsUnmap(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value JsKeepFreedMemory(const Napi::CallbackInfo& info) {
+  KeepFreedMemory();
+  return info.Env().Undefined();
+}
+
 // --- channels -------------------------------------------------------------------------------------------------------
 
 Napi::Value JsClose(const Napi::CallbackInfo& info) { return Answer(info, Owned(info.Env()).Close(IntArgument(info, 0))); }
@@ -422,6 +427,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("createMemory", Napi::Function::New<JsCreateMemory>(env));
   exports.Set("mapMemory", Napi::Function::New<JsMapMemory>(env));
   exports.Set("unmap", Napi::Function::New<JsUnmap>(env));
+  exports.Set("keepFreedMemory", Napi::Function::New<JsKeepFreedMemory>(env));
   exports.Set("close", Napi::Function::New<JsClose>(env));
   exports.Set("listen", Napi::Function::New<JsListen>(env));
   exports.Set("connect", Napi::Function::New<JsConnect>(env));

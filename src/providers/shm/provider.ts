@@ -73,6 +73,7 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
   #upcalls: Upcalls | undefined
   #starts = 0
   #connections = 0
+  #carries = false
   #served = new SubnetSet([])
 
   constructor(native: ShmNative, limits: ShmLimits, clock: Clock, spinNanoseconds: number) {
@@ -219,13 +220,20 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
       rendezvousName(queue.address),
       () => this.#links.size < this.limits.maxLinks,
       (link) => {
-        this.#links.add(link)
+        this.#enter(link)
         this.#pair(link)
       },
     )
     const status = rendezvous.open()
     if (status === 0) this.#listeners.set(rendezvous.name, { queue, rendezvous })
     return status
+  }
+
+  #enter(link: Link): void {
+    // Only where something will really be switched.
+    if (!this.#carries) this.native.keepFreedMemory()
+    this.#carries = true
+    this.#links.add(link)
   }
 
   // A process that connects to itself meets its own opener here.
@@ -262,7 +270,7 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
       return failure(typeof peer === 'number' ? peer : WSA.WSAEINVALIDPROVIDER)
     }
     const link = new Link(this, 'opener', fd, name, peer)
-    this.#links.add(link)
+    this.#enter(link)
     const status = link.open()
     if (status !== 0) {
       link.fail(status)
