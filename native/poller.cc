@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -17,10 +16,15 @@ constexpr uint64_t kMaxTurnNs = 200'000;
 constexpr int kMaxRoundsPerTurn = 32;
 // Looks between two readings of the clock.
 constexpr int kLooksPerClock = 16;
-// The peer may need this very CPU: after this long, let it have it now and then.
-constexpr uint64_t kPatienceNs = 4'000;
-// Away for this long: something else wants the CPU, and spinning only takes it away.
-constexpr uint64_t kCrowdedNs = 30'000;
+// Whoever spins is no better than any other program in the eyes of the scheduler, and loses the CPU for whole time slices;
+// whoever has slept gets it at once. Where spinning costs more than this each time, in the mean over about 500, it pauses for
+// so many times as long as it was away. (A collector of garbage, which takes the CPU once in a while, costs less.)
+constexpr uint64_t kMaxLossNs = 10'000;
+constexpr uint64_t kLossMean = 512;
+constexpr uint64_t kCrowdedPause = 32;
+constexpr uint64_t kMaxCrowdedPauseNs = 200'000'000;
+// Shorter than this is the spin itself.
+constexpr uint64_t kAwayNs = 30'000;
 // A peer that collects garbage is late now and then: so many failures in a row change nothing, and each further one
 // doubles the number of waits that pass before the next try, up to 2 to the power of kMaxDoublings.
 constexpr uint32_t kForgiven = 2;
@@ -132,7 +136,7 @@ void Poller::RunReady() {
 
 bool Poller::MaySpin() {
   // Waits that are longer than it may spin are not shortened by spinning.
-  if (typical_wait_ns_ > max_spin_ns_) return false;
+  if (typical_wait_ns_ > max_spin_ns_ || waiting_since_ns_ < crowded_until_ns_) return false;
   if (skip_ == 0) return true;
   skip_--;
   return false;
@@ -144,8 +148,8 @@ bool Poller::Spin() {
   uint64_t budget = std::min(max_spin_ns_, std::max(kMinSpinNs, 2 * typical_wait_ns_));
   uint64_t start = waiting_since_ns_;
   uint64_t now = start;
-  bool crowded = false;
-  while (now - start < budget && !crowded) {
+  loss_ns_ -= loss_ns_ / kLossMean;
+  while (now - start < budget) {
     // A look at a source costs system calls, one at a link next to nothing.
     bool found = SourcesReady();
     for (int i = 0; i < kLooksPerClock && !found; i++) {
@@ -158,18 +162,19 @@ bool Poller::Spin() {
       NoteWait(now - start);
       return true;
     }
+    uint64_t before = now;
     now = uv_hrtime();
-    if (now - start > kPatienceNs) {
-      sched_yield();
-      uint64_t back = uv_hrtime();
-      crowded = back - now > kCrowdedNs;
-      now = back;
-    }
+    if (now - before > kAwayNs) NoteLoss(now - before, now);
   }
   if (Ready()) return true;
-  misses_ = crowded ? kForgiven + kMaxDoublings : std::min(misses_ + 1, kForgiven + kMaxDoublings);
+  misses_ = std::min(misses_ + 1, kForgiven + kMaxDoublings);
   skip_ = misses_ <= kForgiven ? 0 : 1U << (misses_ - kForgiven);
   return false;
+}
+
+void Poller::NoteLoss(uint64_t ns, uint64_t now) {
+  loss_ns_ += ns / kLossMean;
+  if (loss_ns_ > kMaxLossNs) crowded_until_ns_ = now + std::min(kMaxCrowdedPauseNs, kCrowdedPause * ns);
 }
 
 void Poller::OnPrepare() {

@@ -72,6 +72,7 @@ class Poller {
   void RunReady();
   bool MaySpin();
   void NoteWait(uint64_t ns);
+  void NoteLoss(uint64_t ns, uint64_t now);
   bool Spin();
   void Arm();
   void Disarm();
@@ -104,6 +105,9 @@ class Poller {
   // Spins that failed of late, and waits to let pass before the next one.
   uint32_t misses_ = 0;
   uint32_t skip_ = 0;
+  // What a spin costs where others want the CPU, and how long not to try again.
+  uint64_t loss_ns_ = 0;
+  uint64_t crowded_until_ns_ = 0;
   PollerStats stats_;
 };
 

@@ -54,7 +54,13 @@ export interface Watcher {
 /** One per event loop, for the life of the loop. `drain` runs one event and says whether local work is left. */
 export interface Poller {
   /** Watches a link: the peer's cursor of produced notifications against our cursor of consumed ones, byte offsets. */
-  watch(slot: number, peer: ArrayBuffer, producedOffset: number, own: ArrayBuffer, consumedOffset: number): number
+  watch(
+    slot: number,
+    peer: ArrayBuffer,
+    producedOffset: number,
+    own: ArrayBuffer,
+    consumedOffset: number,
+  ): number
   unwatch(slot: number): void
   /** Looks for work in another addon too, for as long as the loop lives; see `native/poll_source.h`. */
   addSource(source: PollSource): void
