@@ -4,7 +4,7 @@ import { ENDPOINT, endpointOf, fail, readOptions, runClient } from './control.ts
 import { createLatency, recordMs, summarize } from './latency.ts'
 
 /** `count` keeps a run below the number of free ports: closed TCP connections hold theirs for a while. */
-const options = readOptions({ ...ENDPOINT, concurrency: 1, count: 12_000, duration: 1000, warmup: 300 })
+const options = readOptions({ ...ENDPOINT, concurrency: 1, count: 12_000, duration: 1000, warmup: 1000 })
 
 let serial = 0
 
@@ -49,7 +49,7 @@ async function run(count: number, durationMs: number) {
 }
 
 runClient(async () => {
-  await run(options.count / 4, options.warmup)
+  await run(options.count, options.warmup)
   return {
     connections: options.concurrency,
     measure: async () => {
