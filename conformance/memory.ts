@@ -9,10 +9,10 @@ import type { Fixture, Pair } from './fixture.ts'
 import { publish, received } from './peer.ts'
 
 const REGION_ALIGNMENT = 64
-/** How often MEM-3 registers before it gives up looking for the limit. */
 /** How much of a region the interface promises to be zero at first. */
 const ZEROED_BYTES = 256
 
+/** How often MEM-3 registers before it gives up looking for the limit. */
 const REGISTRATIONS = 4096
 
 /** Bytes that differ from place to place and from one `salt` to the next. */
@@ -115,6 +115,8 @@ export const memoryChecks: readonly Check[] = [
       if (bytes > 0) {
         const content = pattern(bytes, 3)
         const descriptor = await fixture.peer.register(pair.far, content)
+        assertStatus(await fixture.peer.signal(pair.far), 'success', "the peer's signal")
+        assertStatus(await fixture.receive(pair.near), 'success', 'receive')
         assert.equal(descriptor, descriptor >>> 0, 'a descriptor is an unsigned 32-bit number')
         const region = valueOf(pair.near.peerMemory(descriptor, bytes), 'peerMemory')
         assertGeometry(region, bytes)

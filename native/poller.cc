@@ -100,6 +100,10 @@ void Poller::Unwatch(size_t slot) {
   while (!links_.empty() && links_.back().produced == nullptr) links_.pop_back();
 }
 
+void Poller::RemoveSource(PollSource* source) {
+  sources_.erase(std::remove(sources_.begin(), sources_.end(), source), sources_.end());
+}
+
 void Poller::KeepAlive(bool on) {
   auto* handle = reinterpret_cast<uv_handle_t*>(&poll_);
   on ? uv_ref(handle) : uv_unref(handle);

@@ -46,8 +46,8 @@ class Poller {
   // `produced` is the peer's cursor, `consumed` ours; the slot numbers are the caller's.
   void Watch(size_t slot, const SharedWord* produced, const SharedWord* consumed);
   void Unwatch(size_t slot);
-  // A source lives as long as the poller.
   void AddSource(PollSource* source) { sources_.push_back(source); }
+  void RemoveSource(PollSource* source);
   // There is work that no link announces.
   void Wake() { local_ = true; }
   void KeepAlive(bool on);

@@ -307,7 +307,8 @@ class JsPoller : public Napi::ObjectWrap<JsPoller> {
     return DefineClass(env, "Poller",
                        {InstanceMethod<&JsPoller::Watch>("watch"), InstanceMethod<&JsPoller::Unwatch>("unwatch"),
                         InstanceMethod<&JsPoller::Wake>("wake"), InstanceMethod<&JsPoller::KeepAlive>("keepAlive"),
-                        InstanceMethod<&JsPoller::AddSource>("addSource"), InstanceMethod<&JsPoller::Stats>("stats"),
+                        InstanceMethod<&JsPoller::AddSource>("addSource"),
+                        InstanceMethod<&JsPoller::RemoveSource>("removeSource"), InstanceMethod<&JsPoller::Stats>("stats"),
                         InstanceAccessor<&JsPoller::Doorbell>("doorbell"),
                         InstanceAccessor<&JsPoller::StatusFd>("statusFd")});
   }
@@ -390,6 +391,11 @@ class JsPoller : public Napi::ObjectWrap<JsPoller> {
   // addSource(external), of another addon of ours
   Napi::Value AddSource(const Napi::CallbackInfo& info) {
     state_->poller->AddSource(info[0].As<Napi::External<PollSource>>().Data());
+    return info.Env().Undefined();
+  }
+
+  Napi::Value RemoveSource(const Napi::CallbackInfo& info) {
+    state_->poller->RemoveSource(info[0].As<Napi::External<PollSource>>().Data());
     return info.Env().Undefined();
   }
 

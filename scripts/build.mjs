@@ -37,7 +37,8 @@ if (process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch)) {
   run(process.execPath, [gyp, 'rebuild', '-C', 'native', '--silent', ...headers])
   const folder = join(root, 'prebuilds', `${process.platform}-${process.arch}`)
   mkdirSync(folder, { recursive: true })
-  for (const name of ['shm.node']) {
+  // Without libfabric's headers there is no fabric.node, and everything else works.
+  for (const name of ['shm.node', 'fabric.node']) {
     const built = join(root, 'native/build/Release', name)
     if (existsSync(built)) copyFileSync(built, join(folder, name))
   }

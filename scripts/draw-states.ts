@@ -4,6 +4,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+import { TRANSITIONS as FABRIC_LINK } from '../src/providers/fabric/link-state.ts'
+import { TRANSITIONS as FABRIC_SOCKET } from '../src/providers/fabric/socket-state.ts'
 import { TRANSITIONS as SHM_SOCKET } from '../src/providers/shm/socket-state.ts'
 import { TRANSITIONS as TCP_STREAM } from '../src/providers/tcpip/stream-state.ts'
 import { TRANSITIONS as REQUEST } from '../src/switch/incoming.ts'
@@ -51,6 +53,18 @@ const MACHINES: readonly Machine[] = [
     // An accepted socket is connected from the start.
     starts: ['open', 'connected'],
     table: SHM_SOCKET,
+  },
+  {
+    title: 'A SAN socket over a fabric',
+    source: 'src/providers/fabric/socket-state.ts',
+    starts: ['open', 'connected'],
+    table: FABRIC_SOCKET,
+  },
+  {
+    title: 'A link over a fabric',
+    source: 'src/providers/fabric/link-state.ts',
+    starts: ['opening'],
+    table: FABRIC_LINK,
   },
 ]
 

@@ -2,19 +2,37 @@ import { createRequire } from 'node:module'
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { FabricNative } from './fabric.ts'
 import type { ShmNative } from './shm.ts'
 
-export type Loaded = { readonly native: ShmNative } | { readonly reason: string }
+export type Loaded<Native = ShmNative> = { readonly native: Native } | { readonly reason: string }
 
 let loaded: Loaded | undefined
+let loadedFabric: Loaded<FabricNative> | undefined
 
 /** Loads `shm.node` once: the prebuilt one, else the one built here. A failure says what was tried and the remedy. */
 export function loadShm(): Loaded {
-  loaded ??= load('shm.node')
+  loaded ??= load<ShmNative>('shm.node')
   return loaded
 }
 
-function load(name: string): Loaded {
+/** Loads `fabric.node` and, with it, libfabric, once. */
+export function loadFabric(): Loaded<FabricNative> {
+  loadedFabric ??= usable(load<FabricNative>('fabric.node'))
+  return loadedFabric
+}
+
+function usable(fabric: Loaded<FabricNative>): Loaded<FabricNative> {
+  if ('reason' in fabric) {
+    return { reason: `${fabric.reason}; it is built where libfabric's headers are (Debian: libfabric-dev)` }
+  }
+  const { problem } = fabric.native
+  return problem === ''
+    ? fabric
+    : { reason: `${problem}; install libfabric 1.17 or later (Debian: libfabric1)` }
+}
+
+function load<Native>(name: string): Loaded<Native> {
   if (process.platform !== 'linux') return { reason: `there is no native code for ${process.platform}` }
   const root = packageRoot()
   const require = createRequire(join(root, 'package.json'))
@@ -24,7 +42,7 @@ function load(name: string): Loaded {
     join(root, 'native', 'build', 'Release', name),
   ]) {
     try {
-      return { native: require(path) as ShmNative }
+      return { native: require(path) as Native }
     } catch (error) {
       tried.push(`${path} (${firstLine(error)})`)
     }

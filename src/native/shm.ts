@@ -62,8 +62,9 @@ export interface Poller {
     consumedOffset: number,
   ): number
   unwatch(slot: number): void
-  /** Looks for work in another addon too, for as long as the loop lives; see `native/poll_source.h`. */
+  /** Looks for work in another addon too; see `native/poll_source.h`. */
   addSource(source: PollSource): void
+  removeSource(source: PollSource): void
   /** Makes the loop call `drain` soon although no link announces anything. */
   wake(): void
   keepAlive(on: boolean): void

@@ -152,7 +152,7 @@ export interface SanSocket {
   /**
    * The socket's two regions. `WSAENOTCONN` before it is connected.
    *
-   * - MEM-1 Bytes I write and `rdmaWrite` appear in the peer's receive region, in the order of the calls.
+   * - MEM-1 Bytes I write and `rdmaWrite` appear in the peer's receive region, in the order of RDMA-2.
    * - MEM-2 The regions stay readable after the peer is gone, until `close`.
    */
   memory(): Result<ConnectionMemory>
@@ -169,7 +169,8 @@ export interface SanSocket {
   /** Gives a further region back; the caller promises that the peer no longer reads it. @source WSPDeregisterMemory */
   deregisterMemory(memory: RegisteredMemory): Status
   /**
-   * The peer's further region with this descriptor, read-only.
+   * The peer's further region with this descriptor, read-only; known at the latest with the first signal after it was
+   * registered.
    *
    * - MEM-4 `descriptor` and `bytes` are the peer's words: anything that is not wholly a registered region of this peer
    *   answers `WSAEFAULT`.
@@ -180,7 +181,9 @@ export interface SanSocket {
    * Makes `[offset, offset + length)` of a region of mine appear at the peer.
    *
    * - RDMA-1 0 when done at once; `WSA_IO_PENDING` when `overlapped` will complete.
-   * - RDMA-2 Writes appear in the order of the calls.
+   * - RDMA-2 Writes to the first region appear in the order of the calls, each after every earlier write to a further
+   *   region; at the latest with the next {@link signal} or {@link close}. A range that is changed before it has appeared may
+   *   appear as changed.
    * - RDMA-3 `WSAENOTCONN` before the connection, `WSAECONNRESET` after the peer is gone.
    *
    * @source WSPRdmaWrite

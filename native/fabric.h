@@ -1,0 +1,219 @@
+// The endpoints of one event loop over one libfabric provider: listening, connecting, messages, RDMA writes. Everything runs
+// on the loop's thread, but the first question to libfabric. What happens is appended to a batch of events.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <rdma/fabric.h>
+#include <rdma/fi_cm.h>
+#include <rdma/fi_domain.h>
+#include <rdma/fi_endpoint.h>
+#include <rdma/fi_eq.h>
+#include <rdma/fi_rma.h>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "poll_source.h"
+
+namespace sockswitch {
+
+// Sizes of every link; both sides of one have the same, which their hellos make sure of.
+struct FabricShape {
+  uint32_t messages = 0;       // receives posted, and messages under way, each way
+  uint32_t message_bytes = 0;  // of each
+  uint32_t writes = 0;         // RDMA writes under way
+  uint32_t arena_bytes = 0;    // of the memory written here, and of its mirror there
+};
+
+struct Endpoint {
+  std::string address;
+  uint16_t port = 0;
+};
+
+enum class FabricEventKind : int32_t {
+  kRequest = 1,    // id: request, a: listener
+  kConnected = 2,  // id: link
+  kEnded = 3,      // id: link, a: errno or 0 for an orderly end, b: the provider's own error
+  kReceived = 4,   // id: link, a: number of the receive buffer, b: bytes
+  kRoom = 5,       // id: link; something that could not be posted may be tried again
+};
+
+struct FabricEvent {
+  FabricEventKind kind;
+  int32_t id, a, b;
+};
+
+// The batch, as JavaScript sees it: two words, then the events.
+struct FabricBatch {
+  static constexpr uint32_t kCapacity = 1024;
+  int32_t produced = 0;
+  int32_t consumed = 0;
+  FabricEvent events[kCapacity];
+};
+
+// Counters of a link that JavaScript reads in the first words of its memory.
+struct LinkWords {
+  int32_t messages_done;  // sends completed; wraps
+  int32_t wants_room;     // set by JavaScript: announce the next completion
+};
+
+struct FabricRequest {
+  int32_t listener;
+  fi_info* info;
+  std::vector<uint8_t> data;
+};
+
+struct FabricStats {
+  uint64_t messages_sent = 0, messages_received = 0, writes = 0, written_bytes = 0, full = 0, errors = 0;
+};
+
+class FabricLink;
+
+class Fabric {
+ public:
+  Fabric(std::string provider, FabricShape shape);
+  ~Fabric();
+
+  // Waits for libfabric's first answer where it is not there yet, and opens the fabric. 0 or -errno.
+  int Open();
+  // A local address of each interface the provider runs on; after Open.
+  std::vector<std::string> Addresses() const;
+  int event_fd() const { return event_fd_; }
+
+  // A listener's number or -errno. The wildcard is written 0.0.0.0 or ::.
+  int Listen(const Endpoint& local);
+  void CloseListener(int32_t id);
+
+  // A link's number or -errno: an endpoint with its memory and its receives posted, not connected yet.
+  int Connect(const std::string& local, const Endpoint& remote);
+  int Accept(int32_t request);
+  // Ends a request; 0 or -errno.
+  int Reject(int32_t request, const void* data, size_t length);
+  const FabricRequest* request(int32_t id) const;
+  FabricLink* link(int32_t id) const;
+  // Closes the endpoint; its memory stays until Release.
+  void Close(int32_t link);
+  void Release(int32_t link);
+
+  // Belongs to whoever took it.
+  FabricBatch* TakeBatch() { return batch_owner_.release(); }
+  PollSource* source() { return source_; }
+  FabricStats& stats() { return stats_; }
+  const FabricShape& shape() const { return shape_; }
+
+ private:
+  friend class FabricLink;
+  void Probe();
+  fi_info* Hints() const;
+  bool Fill();
+  bool Arm();
+  bool Append(FabricEventKind kind, int32_t id, int32_t a = 0, int32_t b = 0);
+  uint32_t Room() const { return FabricBatch::kCapacity - static_cast<uint32_t>(batch_.produced); }
+  void ReadEvents();
+  void ReadError();
+  void ReadCompletions(FabricLink* link);
+  int Adopt(std::unique_ptr<FabricLink> link, int error);
+
+  struct Listener {
+    fid_pep* endpoint = nullptr;
+    fi_info* info = nullptr;
+  };
+
+  std::string provider_;
+  FabricShape shape_;
+  std::thread probe_;
+  int probed_ = 0;
+  fi_info* infos_ = nullptr;
+  bool opened_ = false;
+  int open_error_ = 0;
+  fid_fabric* fabric_ = nullptr;
+  fid_eq* events_ = nullptr;
+  int event_fd_ = -1;
+  // Reading the event queue costs a system call; it is due after a wake-up, and now and then.
+  uint32_t looks_ = 0;
+  int32_t next_id_ = 1;
+  std::map<int32_t, Listener> listeners_;
+  std::map<int32_t, FabricRequest> requests_;
+  std::map<int32_t, std::unique_ptr<FabricLink>> links_;
+  // Those with an open endpoint.
+  std::vector<FabricLink*> open_links_;
+  std::unique_ptr<FabricBatch> batch_owner_;
+  FabricBatch& batch_;
+  FabricStats stats_;
+  // Stays when the fabric is gone: the poller may ask once more.
+  PollSource* source_;
+};
+
+// One endpoint and its memory: words, messages out, messages in, the arena we write, the mirror of the peer's.
+class FabricLink {
+ public:
+  FabricLink(Fabric* fabric, fi_info* info, bool opener);
+  ~FabricLink();
+
+  int Open();
+  // Connects or accepts, saying `data` first.
+  int Start(const void* data, size_t length);
+  void SetPeer(uint64_t address, uint64_t key) {
+    peer_address_ = address;
+    peer_key_ = key;
+  }
+  // Offsets are those of the link's memory. Each answers 0 or -errno; -EAGAIN: later, kRoom tells when.
+  int Send(uint32_t message, uint32_t length);
+  int Write(uint32_t offset, uint32_t length);
+  int Receive(uint32_t buffer);
+  void Close();
+
+  int32_t id() const { return id_; }
+  bool opener() const { return opener_; }
+  int fd() const { return fd_; }
+  uint8_t* memory() const { return memory_; }
+  size_t bytes() const { return bytes_; }
+  // The memory belongs to whoever took it.
+  void Disown() { owned_ = false; }
+  // What the peer must know to write its mirror here.
+  uint64_t mirror_address() const;
+  uint64_t mirror_key() const;
+  const std::vector<uint8_t>& peer_data() const { return peer_data_; }
+  static constexpr size_t kWordBytes = 4096;
+
+ private:
+  friend class Fabric;
+  enum class Kind { kSend, kReceive, kWrite };
+  struct Operation {
+    fi_context2 context;
+    Kind kind;
+    uint32_t index;
+  };
+  LinkWords* words() const { return reinterpret_cast<LinkWords*>(memory_); }
+  size_t MessagesAt() const { return kWordBytes; }
+  size_t ReceivesAt() const;
+  size_t ArenaAt() const;
+  size_t MirrorAt() const;
+
+  Fabric* fabric_;
+  int32_t id_ = 0;
+  fi_info* info_;
+  bool opener_;
+  bool ended_ = false;
+  uint8_t* memory_ = nullptr;
+  size_t bytes_ = 0;
+  bool owned_ = true;
+  fid_domain* domain_ = nullptr;
+  fid_cq* completions_ = nullptr;
+  int fd_ = -1;
+  fid_mr* local_ = nullptr;
+  fid_mr* mirror_ = nullptr;
+  fid_ep* endpoint_ = nullptr;
+  uint64_t peer_address_ = 0;
+  uint64_t peer_key_ = 0;
+  std::vector<uint8_t> peer_data_;
+  std::vector<Operation> sends_, receives_, writes_;
+  uint32_t writes_posted_ = 0;
+  uint32_t writes_done_ = 0;
+};
+
+// The numeric form of a socket address; empty when it is none.
+Endpoint EndpointOf(const void* address);
+
+}  // namespace sockswitch

@@ -1,0 +1,220 @@
+// The JavaScript face of fabric.node; src/native/fabric.ts types it. Functions that can fail answer a negative errno.
+#include <cerrno>
+#include <memory>
+#include <napi.h>
+#include <sys/mman.h>
+
+#include "fabric.h"
+#include "fabric_library.h"
+
+namespace sockswitch {
+namespace {
+
+int32_t IntArgument(const Napi::CallbackInfo& info, size_t index) { return info[index].As<Napi::Number>().Int32Value(); }
+
+Napi::Value Answer(const Napi::CallbackInfo& info, int64_t number) {
+  return Napi::Number::New(info.Env(), static_cast<double>(number));
+}
+
+Endpoint EndpointArgument(const Napi::CallbackInfo& info, size_t index) {
+  return {info[index].As<Napi::String>().Utf8Value(), static_cast<uint16_t>(IntArgument(info, index + 1))};
+}
+
+class JsFabric : public Napi::ObjectWrap<JsFabric> {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(
+        env, "Fabric",
+        {InstanceMethod<&JsFabric::Open>("open"), InstanceMethod<&JsFabric::Addresses>("addresses"),
+         InstanceMethod<&JsFabric::Listen>("listen"), InstanceMethod<&JsFabric::CloseListener>("closeListener"),
+         InstanceMethod<&JsFabric::Request>("request"), InstanceMethod<&JsFabric::Reject>("reject"),
+         InstanceMethod<&JsFabric::Connect>("connect"), InstanceMethod<&JsFabric::Accept>("accept"),
+         InstanceMethod<&JsFabric::Offer>("offer"), InstanceMethod<&JsFabric::Start>("start"),
+         InstanceMethod<&JsFabric::PeerData>("peerData"), InstanceMethod<&JsFabric::SetPeer>("setPeer"),
+         InstanceMethod<&JsFabric::Send>("send"), InstanceMethod<&JsFabric::Write>("write"),
+         InstanceMethod<&JsFabric::Receive>("receive"), InstanceMethod<&JsFabric::Close>("close"),
+         InstanceMethod<&JsFabric::Release>("release"), InstanceMethod<&JsFabric::Poll>("poll"),
+         InstanceMethod<&JsFabric::Stats>("stats"), InstanceMethod<&JsFabric::Destroy>("destroy"), InstanceAccessor<&JsFabric::EventFd>("eventFd"),
+         InstanceMethod<&JsFabric::Events>("events"), InstanceAccessor<&JsFabric::Source>("source")});
+  }
+
+  // new Fabric(provider, messages, messageBytes, writes, arenaBytes)
+  explicit JsFabric(const Napi::CallbackInfo& info) : Napi::ObjectWrap<JsFabric>(info) {
+    FabricShape shape;
+    shape.messages = static_cast<uint32_t>(IntArgument(info, 1));
+    shape.message_bytes = static_cast<uint32_t>(IntArgument(info, 2));
+    shape.writes = static_cast<uint32_t>(IntArgument(info, 3));
+    shape.arena_bytes = static_cast<uint32_t>(IntArgument(info, 4));
+    fabric_ = new Fabric(info[0].As<Napi::String>().Utf8Value(), shape);
+    // One per provider of the loop, for as long as the loop lives; its end is what peers see.
+    napi_add_env_cleanup_hook(info.Env(), Delete, fabric_);
+    Ref();
+  }
+
+ private:
+  static void Delete(void* fabric) { delete static_cast<Fabric*>(fabric); }
+
+  // Nothing may be called any more.
+  Napi::Value Destroy(const Napi::CallbackInfo& info) {
+    napi_remove_env_cleanup_hook(info.Env(), Delete, fabric_);
+    Delete(fabric_);
+    fabric_ = nullptr;
+    Unref();
+    return info.Env().Undefined();
+  }
+
+  Napi::Value Open(const Napi::CallbackInfo& info) { return Answer(info, fabric_->Open()); }
+
+  Napi::Value Addresses(const Napi::CallbackInfo& info) {
+    std::vector<std::string> addresses = fabric_->Addresses();
+    Napi::Array result = Napi::Array::New(info.Env(), addresses.size());
+    for (uint32_t i = 0; i < addresses.size(); i++) result.Set(i, addresses[i]);
+    return result;
+  }
+
+  Napi::Value Listen(const Napi::CallbackInfo& info) { return Answer(info, fabric_->Listen(EndpointArgument(info, 0))); }
+
+  Napi::Value CloseListener(const Napi::CallbackInfo& info) {
+    fabric_->CloseListener(IntArgument(info, 0));
+    return info.Env().Undefined();
+  }
+
+  Napi::Value Request(const Napi::CallbackInfo& info) {
+    const FabricRequest* request = fabric_->request(IntArgument(info, 0));
+    if (request == nullptr) return info.Env().Undefined();
+    Endpoint remote = EndpointOf(request->info->dest_addr);
+    Napi::Object result = Napi::Object::New(info.Env());
+    result.Set("address", remote.address);
+    result.Set("port", static_cast<double>(remote.port));
+    result.Set("data", Napi::Buffer<uint8_t>::Copy(info.Env(), request->data.data(), request->data.size()));
+    return result;
+  }
+
+  Napi::Value Reject(const Napi::CallbackInfo& info) {
+    Napi::Uint8Array data = info[1].As<Napi::Uint8Array>();
+    return Answer(info, fabric_->Reject(IntArgument(info, 0), data.Data(), data.ByteLength()));
+  }
+
+  Napi::Value Connect(const Napi::CallbackInfo& info) {
+    return Answer(info, fabric_->Connect(info[0].As<Napi::String>().Utf8Value(), EndpointArgument(info, 1)));
+  }
+
+  Napi::Value Accept(const Napi::CallbackInfo& info) { return Answer(info, fabric_->Accept(IntArgument(info, 0))); }
+
+  // The link's memory and what the peer must know of it. The memory stays until `release` detaches it.
+  Napi::Value Offer(const Napi::CallbackInfo& info) {
+    FabricLink* link = fabric_->link(IntArgument(info, 0));
+    if (link == nullptr) return info.Env().Undefined();
+    Napi::Object result = Napi::Object::New(info.Env());
+    size_t bytes = link->bytes();
+    result.Set("memory", Napi::ArrayBuffer::New(info.Env(), link->memory(), bytes,
+                                                [bytes](Napi::Env, void* data) { munmap(data, bytes); }));
+    result.Set("fd", static_cast<double>(link->fd()));
+    result.Set("address", Napi::BigInt::New(info.Env(), link->mirror_address()));
+    result.Set("key", Napi::BigInt::New(info.Env(), link->mirror_key()));
+    link->Disown();
+    return result;
+  }
+
+  Napi::Value Start(const Napi::CallbackInfo& info) {
+    FabricLink* link = fabric_->link(IntArgument(info, 0));
+    Napi::Uint8Array data = info[1].As<Napi::Uint8Array>();
+    return Answer(info, link == nullptr ? -EINVAL : link->Start(data.Data(), data.ByteLength()));
+  }
+
+  Napi::Value PeerData(const Napi::CallbackInfo& info) {
+    FabricLink* link = fabric_->link(IntArgument(info, 0));
+    if (link == nullptr) return Napi::Buffer<uint8_t>::New(info.Env(), 0);
+    return Napi::Buffer<uint8_t>::Copy(info.Env(), link->peer_data().data(), link->peer_data().size());
+  }
+
+  Napi::Value SetPeer(const Napi::CallbackInfo& info) {
+    bool lossless = true;
+    FabricLink* link = fabric_->link(IntArgument(info, 0));
+    if (link != nullptr) {
+      link->SetPeer(info[1].As<Napi::BigInt>().Uint64Value(&lossless), info[2].As<Napi::BigInt>().Uint64Value(&lossless));
+    }
+    return info.Env().Undefined();
+  }
+
+  Napi::Value Send(const Napi::CallbackInfo& info) {
+    FabricLink* link = fabric_->link(IntArgument(info, 0));
+    auto message = static_cast<uint32_t>(IntArgument(info, 1));
+    auto length = static_cast<uint32_t>(IntArgument(info, 2));
+    const FabricShape& shape = fabric_->shape();
+    if (link == nullptr || message >= shape.messages || length > shape.message_bytes) return Answer(info, -EINVAL);
+    return Answer(info, link->Send(message, length));
+  }
+
+  Napi::Value Write(const Napi::CallbackInfo& info) {
+    FabricLink* link = fabric_->link(IntArgument(info, 0));
+    auto offset = static_cast<uint32_t>(IntArgument(info, 1));
+    auto length = static_cast<uint32_t>(IntArgument(info, 2));
+    uint32_t arena = fabric_->shape().arena_bytes;
+    if (link == nullptr || offset > arena || length > arena - offset) return Answer(info, -EINVAL);
+    return Answer(info, link->Write(offset, length));
+  }
+
+  Napi::Value Receive(const Napi::CallbackInfo& info) {
+    FabricLink* link = fabric_->link(IntArgument(info, 0));
+    auto buffer = static_cast<uint32_t>(IntArgument(info, 1));
+    if (link == nullptr || buffer >= fabric_->shape().messages) return Answer(info, -EINVAL);
+    return Answer(info, link->Receive(buffer));
+  }
+
+  Napi::Value Close(const Napi::CallbackInfo& info) {
+    fabric_->Close(IntArgument(info, 0));
+    return info.Env().Undefined();
+  }
+
+  // release(id, memory): every view has length 0 from here on.
+  Napi::Value Release(const Napi::CallbackInfo& info) {
+    fabric_->Release(IntArgument(info, 0));
+    Napi::ArrayBuffer memory = info[1].As<Napi::ArrayBuffer>();
+    if (!memory.IsDetached()) memory.Detach();
+    return info.Env().Undefined();
+  }
+
+  Napi::Value Poll(const Napi::CallbackInfo& info) {
+    PollSource* source = fabric_->source();
+    return Napi::Boolean::New(info.Env(), source->ready(source->context));
+  }
+
+  Napi::Value Stats(const Napi::CallbackInfo& info) {
+    const FabricStats& stats = fabric_->stats();
+    Napi::Object result = Napi::Object::New(info.Env());
+    result.Set("messagesSent", static_cast<double>(stats.messages_sent));
+    result.Set("messagesReceived", static_cast<double>(stats.messages_received));
+    result.Set("writes", static_cast<double>(stats.writes));
+    result.Set("writtenBytes", static_cast<double>(stats.written_bytes));
+    result.Set("retries", static_cast<double>(stats.full));
+    result.Set("errors", static_cast<double>(stats.errors));
+    return result;
+  }
+
+  Napi::Value EventFd(const Napi::CallbackInfo& info) { return Answer(info, fabric_->event_fd()); }
+
+  Napi::Value Events(const Napi::CallbackInfo& info) {
+    FabricBatch* batch = fabric_->TakeBatch();
+    return Napi::ArrayBuffer::New(info.Env(), batch, sizeof *batch,
+                                  [](Napi::Env, void* data) { delete static_cast<FabricBatch*>(data); });
+  }
+
+  Napi::Value Source(const Napi::CallbackInfo& info) {
+    return Napi::External<PollSource>::New(info.Env(), fabric_->source());
+  }
+
+  Fabric* fabric_ = nullptr;
+};
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  exports.Set("problem", LoadFabricLibrary());
+  exports.Set("version", FabricLibraryVersion());
+  exports.Set("Fabric", JsFabric::Define(env));
+  return exports;
+}
+
+NODE_API_MODULE(fabric, Init)
+
+}  // namespace
+}  // namespace sockswitch

@@ -1,0 +1,137 @@
+#include <cerrno>
+#include <cstring>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include "fabric.h"
+
+namespace sockswitch {
+
+FabricLink::FabricLink(Fabric* fabric, fi_info* info, bool opener) : fabric_(fabric), info_(info), opener_(opener) {}
+
+FabricLink::~FabricLink() {
+  Close();
+  if (owned_ && memory_ != nullptr) munmap(memory_, bytes_);
+}
+
+size_t FabricLink::ReceivesAt() const {
+  return MessagesAt() + static_cast<size_t>(fabric_->shape().messages) * fabric_->shape().message_bytes;
+}
+size_t FabricLink::ArenaAt() const {
+  return ReceivesAt() + static_cast<size_t>(fabric_->shape().messages) * fabric_->shape().message_bytes;
+}
+size_t FabricLink::MirrorAt() const { return ArenaAt() + fabric_->shape().arena_bytes; }
+
+int FabricLink::Open() {
+  const FabricShape& shape = fabric_->shape();
+  bytes_ = MirrorAt() + shape.arena_bytes;
+  void* memory = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) return -errno;
+  memory_ = static_cast<uint8_t*>(memory);
+
+  // A domain of its own: no other link's peer can name this link's memory, whatever keys it guesses.
+  int error = fi_domain(fabric_->fabric_, info_, &domain_, nullptr);
+  if (error != 0) return error;
+  fi_cq_attr attributes{};
+  attributes.size = 2 * shape.messages + shape.writes + 16;
+  attributes.format = FI_CQ_FORMAT_MSG;
+  attributes.wait_obj = FI_WAIT_FD;
+  error = fi_cq_open(domain_, &attributes, &completions_, nullptr);
+  if (error == 0) error = fi_control(&completions_->fid, FI_GETWAIT, &fd_);
+  if (error != 0) return error;
+
+  uint64_t keys[2];
+  if (getrandom(keys, sizeof keys, 0) != static_cast<ssize_t>(sizeof keys)) return -EIO;
+  size_t key_bytes = info_->domain_attr->mr_key_size;
+  for (uint64_t& key : keys) {
+    if (key_bytes < sizeof key) key &= (uint64_t{1} << (8 * key_bytes)) - 1;
+  }
+  error = fi_mr_reg(domain_, memory_, MirrorAt(), FI_SEND | FI_RECV | FI_WRITE, 0, keys[0], 0, &local_, nullptr);
+  if (error == 0) {
+    // The peer may write its mirror and read nothing.
+    error = fi_mr_reg(domain_, memory_ + MirrorAt(), shape.arena_bytes, FI_REMOTE_WRITE, 0, keys[1], 0, &mirror_, nullptr);
+  }
+  if (error == 0) error = fi_endpoint(domain_, info_, &endpoint_, reinterpret_cast<void*>(static_cast<intptr_t>(id_)));
+  if (error == 0) error = fi_ep_bind(endpoint_, &fabric_->events_->fid, 0);
+  if (error == 0) error = fi_ep_bind(endpoint_, &completions_->fid, FI_TRANSMIT | FI_RECV);
+  if (error == 0) error = fi_enable(endpoint_);
+  if (error != 0) return error;
+
+  auto prepare = [](std::vector<Operation>* operations, uint32_t count, Kind kind) {
+    operations->resize(count);
+    for (uint32_t i = 0; i < count; i++) {
+      (*operations)[i].kind = kind;
+      (*operations)[i].index = i;
+    }
+  };
+  prepare(&sends_, shape.messages, Kind::kSend);
+  prepare(&receives_, shape.messages, Kind::kReceive);
+  prepare(&writes_, shape.writes, Kind::kWrite);
+  for (uint32_t i = 0; i < shape.messages && error == 0; i++) error = Receive(i);
+  return error;
+}
+
+uint64_t FabricLink::mirror_address() const {
+  bool is_virtual = (info_->domain_attr->mr_mode & FI_MR_VIRT_ADDR) != 0;
+  return is_virtual ? reinterpret_cast<uint64_t>(memory_ + MirrorAt()) : 0;
+}
+uint64_t FabricLink::mirror_key() const { return fi_mr_key(mirror_); }
+
+int FabricLink::Start(const void* data, size_t length) {
+  if (endpoint_ == nullptr) return -ENOTCONN;
+  return opener_ ? fi_connect(endpoint_, info_->dest_addr, data, length) : fi_accept(endpoint_, data, length);
+}
+
+int FabricLink::Send(uint32_t message, uint32_t length) {
+  if (endpoint_ == nullptr) return -ENOTCONN;
+  Operation* operation = &sends_[message];
+  uint8_t* at = memory_ + MessagesAt() + static_cast<size_t>(message) * fabric_->shape().message_bytes;
+  ssize_t status = fi_send(endpoint_, at, length, fi_mr_desc(local_), 0, &operation->context);
+  if (status == -FI_EAGAIN) fabric_->stats().full++;
+  if (status == 0) fabric_->stats().messages_sent++;
+  return static_cast<int>(status);
+}
+
+int FabricLink::Write(uint32_t offset, uint32_t length) {
+  if (endpoint_ == nullptr) return -ENOTCONN;
+  if (writes_posted_ - writes_done_ >= writes_.size()) {
+    fabric_->stats().full++;
+    return -EAGAIN;
+  }
+  Operation* operation = &writes_[writes_posted_ % writes_.size()];
+  ssize_t status = fi_write(endpoint_, memory_ + ArenaAt() + offset, length, fi_mr_desc(local_), 0, peer_address_ + offset,
+                            peer_key_, &operation->context);
+  if (status == -FI_EAGAIN) fabric_->stats().full++;
+  if (status != 0) return static_cast<int>(status);
+  writes_posted_++;
+  fabric_->stats().writes++;
+  fabric_->stats().written_bytes += length;
+  return 0;
+}
+
+int FabricLink::Receive(uint32_t buffer) {
+  if (endpoint_ == nullptr) return -ENOTCONN;
+  uint32_t bytes = fabric_->shape().message_bytes;
+  return static_cast<int>(fi_recv(endpoint_, memory_ + ReceivesAt() + static_cast<size_t>(buffer) * bytes, bytes,
+                                  fi_mr_desc(local_), 0, &receives_[buffer].context));
+}
+
+void FabricLink::Close() {
+  if (endpoint_ != nullptr) {
+    fi_shutdown(endpoint_, 0);
+    fi_close(&endpoint_->fid);
+  }
+  endpoint_ = nullptr;
+  if (local_ != nullptr) fi_close(&local_->fid);
+  if (mirror_ != nullptr) fi_close(&mirror_->fid);
+  if (completions_ != nullptr) fi_close(&completions_->fid);
+  if (domain_ != nullptr) fi_close(&domain_->fid);
+  local_ = mirror_ = nullptr;
+  completions_ = nullptr;
+  domain_ = nullptr;
+  fd_ = -1;
+  if (info_ != nullptr) fi_freeinfo(info_);
+  info_ = nullptr;
+}
+
+}  // namespace sockswitch

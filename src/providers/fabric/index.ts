@@ -1,0 +1,41 @@
+import { systemClock } from '../../base/clock.ts'
+import type { Clock } from '../../base/clock.ts'
+import type { Fabric, FabricNative } from '../../native/fabric.ts'
+import type { Turns } from '../../native/turns.ts'
+import type { ServedSubnet } from '../../spi/index.ts'
+import * as layout from './layout.ts'
+import { DEFAULT_LIMITS } from './limits.ts'
+import type { FabricLimits } from './limits.ts'
+import { FabricProvider } from './provider.ts'
+import type { FabricName } from './service.ts'
+
+export { FabricProvider } from './provider.ts'
+export type { FabricStats } from './provider.ts'
+export { DEFAULT_LIMITS } from './limits.ts'
+export type { FabricLimits } from './limits.ts'
+export { serviceOf } from './service.ts'
+export type { FabricName } from './service.ts'
+export { localNetworks } from './networks.ts'
+
+export interface FabricOptions {
+  readonly native: FabricNative
+  /** The provider of libfabric. */
+  readonly provider: FabricName
+  /** This event loop's turns, shared with the other providers. */
+  readonly turns: Turns
+  /** The networks it serves: where connections go to and come from. Asked again when addresses change. */
+  readonly networks: () => readonly ServedSubnet[]
+  readonly limits?: Partial<FabricLimits>
+  readonly clock?: Clock
+}
+
+/** A fabric provider for the calling thread's event loop. */
+export function fabric(options: FabricOptions): FabricProvider {
+  const { native, provider } = options
+  const { MESSAGES, MESSAGE_BYTES, WRITES, ARENA_BYTES } = layout
+  const endpoints = (): Fabric => new native.Fabric(provider, MESSAGES, MESSAGE_BYTES, WRITES, ARENA_BYTES)
+  const limits = { ...DEFAULT_LIMITS, ...options.limits }
+  const clock = options.clock ?? systemClock
+  const networks = { served: options.networks }
+  return new FabricProvider(endpoints, provider, native.version, options.turns, limits, clock, networks)
+}

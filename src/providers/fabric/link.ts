@@ -1,0 +1,459 @@
+import { WSA, failure, success } from '../../spi/index.ts'
+import type { Result, WsaCode } from '../../spi/index.ts'
+import type { Clock, Cancel } from '../../base/clock.ts'
+import { invariant } from '../../base/invariant.ts'
+import { MemoryPool } from '../../base/memory-pool.ts'
+import type { Piece } from '../../base/memory-pool.ts'
+import type { Fabric, LinkOffer } from '../../native/fabric.ts'
+import type { Watcher } from '../../native/shm.ts'
+import type { Turns } from '../../native/turns.ts'
+import { connectCode } from './errno.ts'
+import { decodeHello, decodeRefusal, encodeHello } from './hello.ts'
+import * as layout from './layout.ts'
+import type { FabricLimits } from './limits.ts'
+import { next } from './link-state.ts'
+import type { LinkEvent, LinkState } from './link-state.ts'
+import * as messages from './messages.ts'
+import { Answers, Outbox } from './outbox.ts'
+import { Slot } from './slot.ts'
+import type { FurtherMemory, SlotHolder } from './slot.ts'
+
+/** A request waiting to be accepted. */
+export interface PendingRequest extends messages.ConnectRequest {
+  readonly link: Link
+  readonly id: number
+  /** The opener has given it up, or is gone. */
+  withdrawn: boolean
+  /** Called then. */
+  lost?: (() => void) | undefined
+}
+
+/** What a link needs of the provider around it. */
+export interface LinkHost {
+  readonly fabric: Fabric
+  readonly turns: Turns
+  readonly limits: FabricLimits
+  readonly clock: Clock
+  /** A connection is asked for. */
+  requested(pending: PendingRequest): void
+  /** The link can carry no further connection. */
+  linkClosed(link: Link, code: WsaCode): void
+}
+
+/** So many questions without an answer, a heartbeat apart, are the peer's death. */
+const MAX_UNANSWERED = 3
+
+/**
+ * One endpoint between two event loops, shared by all connections that the opener makes to the acceptor's listener. What
+ * the peer says is checked before it is used; nonsense ends the link.
+ */
+export class Link {
+  readonly role: 'opener' | 'acceptor'
+  readonly id: number
+  /** The peer's address. */
+  readonly address: string
+  readonly bytes: Uint8Array
+  readonly words: Int32Array
+  /** Further regions that the peer has registered. */
+  registrations = 0
+  readonly #host: LinkHost
+  readonly #fabric: Fabric
+  readonly #offer: LinkOffer
+  readonly #outbox: Outbox
+  readonly #answers = new Answers()
+  readonly #pool = new MemoryPool(layout.MAX_RING_BYTES)
+  readonly #slots: (Slot | undefined)[] = []
+  readonly #freeIds: number[] = []
+  /** Acceptor: requests without an answer. */
+  readonly #asked = new Map<number, PendingRequest>()
+  readonly #openedAt: number
+  #held = 0
+  #state: LinkState = 'opening'
+  #watcher: Watcher | undefined
+  #cancelOpening: Cancel | undefined
+  #cancelIdle: Cancel | undefined
+  #cancelHeartbeat: Cancel | undefined
+  #heard = false
+  #unanswered = 0
+  #saidGoodbye = false
+
+  /** @param id Of an endpoint that was made but not started. */
+  constructor(host: LinkHost, role: Link['role'], id: number, offer: LinkOffer, address: string) {
+    this.#host = host
+    this.#fabric = host.fabric
+    this.role = role
+    this.id = id
+    this.address = address
+    this.#offer = offer
+    this.#outbox = new Outbox(host.fabric, id, offer.memory)
+    this.bytes = this.#outbox.bytes
+    this.words = new Int32Array(offer.memory)
+    this.#openedAt = host.clock.now()
+    for (let segment = 0; segment < layout.RINGS_BYTES / layout.MAX_RING_BYTES; segment++)
+      this.#pool.addSegment(segment)
+  }
+
+  get state(): LinkState {
+    return this.#state
+  }
+
+  /** Connections on it, lingering ones included. */
+  get held(): number {
+    return this.#held
+  }
+
+  get mayRegister(): boolean {
+    return this.registrations < layout.RINGS_BYTES / layout.PAGE_BYTES
+  }
+
+  /** Nothing is on its way to the peer. */
+  get idle(): boolean {
+    return this.#outbox.idle
+  }
+
+  /** True when it is worth while to wait for it. */
+  get promising(): boolean {
+    return this.#state === 'up' || this.#host.clock.now() - this.#openedAt < this.#host.limits.patienceMs
+  }
+
+  #move(event: LinkEvent): void {
+    const to = next(this.#state, event)
+    invariant(to, `${event} is legal in link state ${this.#state}`)
+    this.#state = to
+  }
+
+  // --- making it ----------------------------------------------------------------------------------------------------
+
+  /** Connects or accepts; after a failure only {@link fail} is left to do. */
+  start(): WsaCode | 0 {
+    const { turns, clock, limits } = this.#host
+    const status = this.#fabric.start(this.id, encodeHello(this.#offer))
+    if (status !== 0) return connectCode(-status)
+    this.#watcher = turns.watch(this.#offer.fd, nothing)
+    this.#cancelOpening = clock.after(limits.handshakeMs, () => {
+      this.fail(WSA.WSAETIMEDOUT)
+    })
+    this.#beat()
+    return 0
+  }
+
+  /** The peer accepted, or has been told that we did. */
+  connected(): void {
+    if (this.#state !== 'opening') return
+    if (this.role === 'opener') {
+      const hello = decodeHello(this.#fabric.peerData(this.id))
+      if (typeof hello === 'number') {
+        this.fail(hello)
+        return
+      }
+      this.#fabric.setPeer(this.id, hello.address, hello.key)
+    }
+    this.#move('connected')
+    this.#cancelOpening?.()
+    this.#outbox.open()
+    this.#checkOutbox()
+  }
+
+  /** The endpoint has ended; `errno` is 0 when the peer ended it in order. */
+  endpointEnded(errno: number): void {
+    if (this.#state !== 'opening') {
+      this.fail(WSA.WSAECONNRESET)
+      return
+    }
+    const refusal = decodeRefusal(this.#fabric.peerData(this.id))
+    this.fail(refusal ?? connectCode(errno))
+  }
+
+  // --- messages -----------------------------------------------------------------------------------------------------
+
+  /** Something of this slot is to be sent. */
+  send(slot: Slot): void {
+    this.#outbox.add(slot)
+    if (this.#state === 'up') this.flush()
+  }
+
+  /** There may be room again. */
+  flush(): void {
+    this.#outbox.flush()
+    this.#checkOutbox()
+  }
+
+  // Sockets are told in a turn of their own.
+  #checkOutbox(): void {
+    if (this.#outbox.broken === 0) return
+    this.#host.turns.schedule(() => {
+      this.fail(WSA.WSAECONNRESET)
+    })
+  }
+
+  /** A message has arrived in `buffer`. */
+  received(buffer: number, length: number): void {
+    if (this.#state !== 'opening' && this.#state !== 'up') return
+    this.#heard = true
+    const at = layout.RECEIVED_AT + buffer * layout.MESSAGE_BYTES
+    const whole = length >= messages.HEADER_BYTES && length <= layout.MESSAGE_BYTES
+    if (!whole || !this.#outbox.credit(this.bytes[at + 2] ?? 0) || !this.#take(at, length)) {
+      this.fail(WSA.WSAEFAULT)
+      return
+    }
+    // The message may have ended the link.
+    if (!this.lives) return
+    if (this.#fabric.receive(this.id, buffer) !== 0) {
+      this.fail(WSA.WSAECONNRESET)
+      return
+    }
+    this.#outbox.owe()
+    if (this.#state === 'up') this.flush()
+  }
+
+  /** It has an endpoint. */
+  get lives(): boolean {
+    return this.#state === 'opening' || this.#state === 'up'
+  }
+
+  #take(at: number, length: number): boolean {
+    const { bytes } = this
+    const kind = bytes[at] ?? 0
+    const count = bytes[at + 1] ?? 0
+    const id = (bytes[at + 4] ?? 0) | ((bytes[at + 5] ?? 0) << 8)
+    const from = at + messages.HEADER_BYTES
+    const end = at + length
+    const slot = this.#slots[id]
+    switch (kind) {
+      case messages.NOTHING:
+        return true
+      case messages.PING:
+        // Where no message can go, others are on their way, and say the same.
+        if (this.#state === 'up') this.#outbox.say(messages.NOTHING)
+        return true
+      case messages.GOODBYE:
+        this.#goodbye()
+        return true
+      case messages.REQUEST:
+        return this.#takeRequest(id, bytes.slice(from, end))
+      case messages.ACCEPTED:
+        if (this.role !== 'opener' || slot === undefined) return false
+        slot.holder.answered({
+          kind: 'accepted',
+          calleeData: bytes.slice(from, Math.min(end, from + MAX_DATA)),
+        })
+        return true
+      case messages.JUDGING:
+        if (this.role !== 'opener' || slot === undefined) return false
+        slot.holder.answered({ kind: 'judging' })
+        return true
+      case messages.REFUSED:
+        if (this.role !== 'opener' || slot === undefined) return false
+        slot.refused(messages.refusalCode(this.#word(from)))
+        return true
+      case messages.UPDATE:
+        return this.#takeUpdate(slot, count, from, end)
+      case messages.END:
+        if (slot !== undefined) slot.peerIsThrough()
+        else this.#withdraw(id)
+        return true
+      case messages.REGISTER:
+        return slot?.registered(this.#word(from), this.#word(from + 4)) ?? false
+      case messages.DEREGISTER:
+        return slot?.deregistered(this.#word(from)) ?? false
+      default:
+        return false
+    }
+  }
+
+  #takeRequest(id: number, bytes: Uint8Array): boolean {
+    const isFree = id < layout.MAX_SLOTS && this.#slots[id] === undefined && !this.#asked.has(id)
+    const request = this.role === 'acceptor' && isFree ? messages.decodeRequest(bytes) : undefined
+    if (request === undefined) return false
+    const pending: PendingRequest = { ...request, link: this, id, withdrawn: false }
+    this.#asked.set(id, pending)
+    this.#host.requested(pending)
+    return true
+  }
+
+  // Given up before it was answered: agree, so that the opener can use the slot again. One that was refused meanwhile is over.
+  #withdraw(id: number): void {
+    const pending = this.#asked.get(id)
+    if (pending === undefined) return
+    this.#asked.delete(id)
+    pending.withdrawn = true
+    pending.lost?.()
+    this.#answer(messages.END, id, 0)
+  }
+
+  // All ranges first: whoever is told, or looks by itself, sees the whole of it.
+  #takeUpdate(slot: Slot | undefined, count: number, from: number, end: number): boolean {
+    if (slot === undefined) return false
+    let at = from
+    for (let left = count & ~messages.SIGNAL; left > 0; left--) {
+      if (at + messages.RANGE_BYTES > end) return false
+      const start = this.#word(at)
+      const length = this.#word(at + 4)
+      at += messages.RANGE_BYTES
+      if (length > end - at || start > layout.ARENA_BYTES || length > layout.ARENA_BYTES - start) return false
+      this.bytes.copyWithin(layout.MIRROR_AT + start, at, at + length)
+      at += length
+    }
+    if ((count & messages.SIGNAL) !== 0) slot.holder.signalled()
+    return true
+  }
+
+  #word(at: number): number {
+    const { bytes } = this
+    const low = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16)
+    return (low | ((bytes[at + 3] ?? 0) << 24)) >>> 0
+  }
+
+  // --- slots --------------------------------------------------------------------------------------------------------
+
+  /** Opener: asks for a connection in an unused slot. It is sent once the link is up. */
+  request(holder: SlotHolder, request: messages.ConnectRequest): Result<Slot> {
+    const id = this.#freeIds.pop() ?? this.#slots.length
+    if (id >= layout.MAX_SLOTS) return failure(WSA.WSAEPROCLIM)
+    return success(this.#hold(id, holder, messages.REQUEST, messages.encodeRequest(request)))
+  }
+
+  /** Acceptor: says yes to a request that was not withdrawn. */
+  accept({ id }: PendingRequest, holder: SlotHolder, calleeData: Uint8Array): Slot {
+    this.#asked.delete(id)
+    return this.#hold(id, holder, messages.ACCEPTED, calleeData)
+  }
+
+  /** Acceptor: says that the answer may take a while. */
+  judging({ id, withdrawn }: PendingRequest): void {
+    if (!withdrawn) this.#answer(messages.JUDGING, id, 0)
+  }
+
+  /** Acceptor: says no. */
+  refuse({ id, withdrawn }: PendingRequest, code: WsaCode): void {
+    if (withdrawn) return
+    this.#asked.delete(id)
+    this.#answer(messages.REFUSED, id, code)
+  }
+
+  #answer(kind: number, id: number, detail: number): void {
+    if (!this.lives) return
+    if (!this.#answers.add(kind, id, detail)) {
+      this.#host.turns.schedule(() => {
+        this.fail(WSA.WSAEFAULT)
+      })
+      return
+    }
+    this.#outbox.add(this.#answers)
+    if (this.#state === 'up') this.flush()
+  }
+
+  #hold(id: number, holder: SlotHolder, kind: number, data: Uint8Array): Slot {
+    const slot = new Slot(this, id, holder, kind, data)
+    this.#slots[id] = slot
+    this.#held += 1
+    this.#cancelIdle?.()
+    this.#cancelIdle = undefined
+    return slot
+  }
+
+  /** The slot may be used again. */
+  free(id: number): void {
+    this.#slots[id] = undefined
+    this.#held -= 1
+    if (this.role === 'opener') this.#freeIds.push(id)
+    if (this.#held > 0) return
+    this.#releaseWhenUnheld()
+    if (this.role === 'opener' && this.lives) {
+      this.#cancelIdle = this.#host.clock.after(this.#host.limits.idleLinkMs, () => {
+        if (this.#held === 0) this.fail(WSA.WSA_OPERATION_ABORTED)
+      })
+    }
+  }
+
+  // --- further memory -----------------------------------------------------------------------------------------------
+
+  take(bytes: number): Result<FurtherMemory> {
+    const piece = this.#pool.take(bytes)
+    if (piece === undefined) return failure(WSA.WSAENOBUFS)
+    const at = layout.REGIONS_BYTES + piece.segment * layout.MAX_RING_BYTES + piece.offset
+    const descriptor = at / layout.PAGE_BYTES
+    return success({
+      bytes: this.bytes,
+      words: this.words,
+      offset: layout.ARENA_AT + at,
+      length: bytes,
+      descriptor,
+      piece,
+    })
+  }
+
+  give(piece: Piece): void {
+    this.#pool.give(piece)
+  }
+
+  // --- life ---------------------------------------------------------------------------------------------------------
+
+  // Neither provider reports a host that lost its power or its wire. What counts are questions, not time: a loop that was
+  // busy itself has not heard the answers either.
+  #beat(): void {
+    this.#cancelHeartbeat = this.#host.clock.after(this.#host.limits.heartbeatMs, () => {
+      if (this.#heard) this.#unanswered = 0
+      else if (this.#state === 'up') this.#unanswered += 1
+      if (this.#unanswered > MAX_UNANSWERED) {
+        this.fail(WSA.WSAECONNRESET)
+        return
+      }
+      if (!this.#heard && this.#state === 'up') this.#outbox.say(messages.PING)
+      this.#heard = false
+      this.#beat()
+    })
+  }
+
+  /** The process ends: what was written goes out, and the peer is told that nothing follows. */
+  sayGoodbye(): void {
+    if (this.#saidGoodbye || this.#state !== 'up' || !this.#outbox.idle) return
+    this.#saidGoodbye = this.#outbox.say(messages.GOODBYE)
+  }
+
+  #goodbye(): void {
+    // In kind, so that whoever ends knows that all of it has arrived.
+    if (!this.#saidGoodbye && this.#state === 'up') this.#outbox.say(messages.GOODBYE)
+    this.#host.turns.schedule(() => {
+      this.fail(WSA.WSAECONNRESET)
+    })
+  }
+
+  /** Ends the link: the peer is gone, broke the protocol, or nobody needs it any more. */
+  fail(code: WsaCode): void {
+    if (!this.lives) return
+    this.#move('failed')
+    this.#cancelOpening?.()
+    this.#cancelIdle?.()
+    this.#cancelHeartbeat?.()
+    this.#watcher?.close()
+    this.#outbox.close()
+    this.#fabric.close(this.id)
+    for (const pending of this.#asked.values()) {
+      pending.withdrawn = true
+      pending.lost?.()
+    }
+    this.#asked.clear()
+    this.#host.linkClosed(this, code)
+    // Each socket hears of it in a turn of its own: what one of them does must not keep it from the others.
+    for (const slot of this.#slots) {
+      if (slot === undefined) continue
+      this.#host.turns.schedule(() => {
+        slot.linkDown(code)
+      })
+    }
+    this.#releaseWhenUnheld()
+  }
+
+  #releaseWhenUnheld(): void {
+    if (this.#held > 0 || this.#state !== 'down') return
+    this.#move('unheld')
+    this.#fabric.release(this.id, this.#offer.memory)
+  }
+}
+
+const MAX_DATA = 256
+
+function nothing(): void {
+  // The poller looks for work after every wake-up.
+}

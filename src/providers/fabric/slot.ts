@@ -1,0 +1,269 @@
+import type { ConnectionMemory, RegisteredMemory, WsaCode } from '../../spi/index.ts'
+import type { Piece } from '../../base/memory-pool.ts'
+import * as layout from './layout.ts'
+import type { Link } from './link.ts'
+import * as messages from './messages.ts'
+import type { Outbox, Outgoing } from './outbox.ts'
+import { RangeSet } from './range-set.ts'
+
+/** What the acceptor has answered to a request. */
+export type Answer =
+  | { readonly kind: 'accepted'; readonly calleeData: Uint8Array }
+  | { readonly kind: 'refused'; readonly code: WsaCode }
+  /** The answer takes a while. */
+  | { readonly kind: 'judging' }
+
+/** What a slot tells the socket that holds it. */
+export interface SlotHolder {
+  answered(answer: Answer): void
+  signalled(): void
+  /** The peer is through with the connection. */
+  ended(): void
+  /** The peer is gone, and with it the link. */
+  linkDown(code: WsaCode): void
+  /** Both sides are through: the slot is somebody else's now. */
+  released(): void
+}
+
+/** Further memory of a connection. */
+export interface FurtherMemory extends RegisteredMemory {
+  readonly piece: Piece
+}
+
+interface Dirty {
+  readonly memory: FurtherMemory
+  readonly ranges: RangeSet
+}
+
+/**
+ * One connection on a link: its two regions, what of them the peer has not been sent yet, and whether either side is
+ * through with it. What waits is kept as ranges, not as copies, so a peer that takes nothing costs nothing more.
+ */
+export class Slot implements Outgoing {
+  readonly link: Link
+  readonly id: number
+  readonly holder: SlotHolder
+  readonly memory: ConnectionMemory
+  queued = false
+  #opening: { readonly kind: number; readonly bytes: Uint8Array } | undefined
+  readonly #announcements: { readonly kind: number; readonly page: number; readonly bytes: number }[] = []
+  readonly #region = new RangeSet()
+  #further: Dirty[] | undefined
+  #signal = false
+  #ending = false
+  #endSent = false
+  #peerEnded = false
+  #released = false
+  /** The peer's further regions by their page. */
+  readonly #registered = new Map<number, number>()
+
+  /** @param kind What goes first: the request, or the answer to it, with `data`. */
+  constructor(link: Link, id: number, holder: SlotHolder, kind: number, data: Uint8Array) {
+    this.link = link
+    this.id = id
+    this.holder = holder
+    this.#opening = { kind, bytes: data }
+    const { bytes, words } = link
+    const at = id * layout.REGION_BYTES
+    const sent = layout.ARENA_AT + at
+    const received = layout.MIRROR_AT + at
+    bytes.fill(0, sent, sent + layout.ZEROED_BYTES)
+    bytes.fill(0, received, received + layout.ZEROED_BYTES)
+    this.memory = {
+      send: { bytes, words, offset: sent, length: layout.REGION_BYTES, descriptor: 0 },
+      receive: { bytes, words, offset: received, length: layout.REGION_BYTES },
+    }
+  }
+
+  get peerEnded(): boolean {
+    return this.#peerEnded
+  }
+
+  /** Lets the peer hear what goes first. */
+  open(): void {
+    this.link.send(this)
+  }
+
+  // --- what the socket says -----------------------------------------------------------------------------------------
+
+  /** A range of the region was written; offsets from its start. */
+  wroteRegion(from: number, to: number): void {
+    this.#region.add(this.memory.send.offset + from, this.memory.send.offset + to)
+  }
+
+  wroteFurther(memory: FurtherMemory, from: number, to: number): void {
+    let dirty = this.#further?.find((one) => one.memory === memory)
+    if (dirty === undefined) (this.#further ??= []).push((dirty = { memory, ranges: new RangeSet() }))
+    dirty.ranges.add(memory.offset + from, memory.offset + to)
+  }
+
+  signal(): void {
+    this.#signal = true
+    this.link.send(this)
+  }
+
+  announce(memory: FurtherMemory): void {
+    this.#announcements.push({ kind: messages.REGISTER, page: memory.descriptor, bytes: memory.length })
+  }
+
+  withdraw(memory: FurtherMemory): void {
+    this.#announcements.push({ kind: messages.DEREGISTER, page: memory.descriptor, bytes: 0 })
+    this.#further = this.#further?.filter((dirty) => dirty.memory !== memory)
+  }
+
+  /** This side is through: nothing follows what was written. */
+  end(): void {
+    if (this.#ending) return
+    this.#ending = true
+    if (this.link.lives) this.link.send(this)
+    else this.#release()
+  }
+
+  // --- sending ------------------------------------------------------------------------------------------------------
+
+  post(outbox: Outbox): boolean {
+    if (!this.#postOpening(outbox) || !this.#postAnnouncements(outbox) || !this.#postUpdate(outbox))
+      return false
+    if (!this.#ending || this.#endSent) return true
+    if (outbox.begin() < 0 || !outbox.send(messages.END, 0, this.id, 0)) return false
+    this.#endSent = true
+    this.#releaseWhenOver()
+    return true
+  }
+
+  #postOpening(outbox: Outbox): boolean {
+    if (this.#opening === undefined) return true
+    const at = outbox.begin()
+    const { kind, bytes } = this.#opening
+    if (at < 0) return false
+    outbox.bytes.set(bytes, at + messages.HEADER_BYTES)
+    if (!outbox.send(kind, 0, this.id, bytes.length)) return false
+    this.#opening = undefined
+    return true
+  }
+
+  #postAnnouncements(outbox: Outbox): boolean {
+    for (let next = this.#announcements[0]; next !== undefined; next = this.#announcements[0]) {
+      const at = outbox.begin()
+      if (at < 0) return false
+      putWord(outbox.bytes, at + messages.HEADER_BYTES, next.page)
+      putWord(outbox.bytes, at + messages.HEADER_BYTES + 4, next.bytes)
+      if (!outbox.send(next.kind, 0, this.id, 8)) return false
+      this.#announcements.shift()
+    }
+    return true
+  }
+
+  // What is small goes along in the message; what is not is written past the peer's processor, before it.
+  #postUpdate(outbox: Outbox): boolean {
+    let further = 0
+    let size = messages.HEADER_BYTES + this.#region.bytes + this.#region.count * messages.RANGE_BYTES
+    for (const { ranges } of this.#further ?? []) {
+      further += ranges.count
+      size += ranges.bytes + ranges.count * messages.RANGE_BYTES
+    }
+    if (this.#region.count + further === 0 && !this.#signal) return true
+    const whole = size <= layout.MESSAGE_BYTES
+    if (!whole && !this.#writeFurther(outbox)) return false
+    let at = outbox.begin()
+    if (at < 0) return false
+    at += messages.HEADER_BYTES
+    const first = at
+    const { bytes } = outbox
+    if (whole) for (const { ranges } of this.#further ?? []) at = putRanges(bytes, at, ranges)
+    at = putRanges(bytes, at, this.#region)
+    const count = this.#region.count + (whole ? further : 0)
+    if (!outbox.send(messages.UPDATE, count | (this.#signal ? messages.SIGNAL : 0), this.id, at - first))
+      return false
+    this.#region.clear()
+    this.#further = undefined
+    this.#signal = false
+    return true
+  }
+
+  #writeFurther(outbox: Outbox): boolean {
+    for (const { ranges } of this.#further ?? []) {
+      while (ranges.count > 0) {
+        const from = ranges.start(0)
+        if (!outbox.write(from - layout.ARENA_AT, ranges.end(0) - from)) return false
+        ranges.removeFirst()
+      }
+    }
+    return true
+  }
+
+  // --- what the peer says -------------------------------------------------------------------------------------------
+
+  /** False when the peer may not say that. */
+  registered(page: number, bytes: number): boolean {
+    const at = page * layout.PAGE_BYTES
+    const isFurther = at >= layout.REGIONS_BYTES && bytes > 0 && bytes <= layout.ARENA_BYTES - at
+    if (!isFurther || this.#registered.has(page) || !this.link.mayRegister) return false
+    this.link.registrations += 1
+    this.#registered.set(page, bytes)
+    return true
+  }
+
+  deregistered(page: number): boolean {
+    if (!this.#registered.delete(page)) return false
+    this.link.registrations -= 1
+    return true
+  }
+
+  /** The length of the peer's further region that begins at `page`. */
+  lengthOf(page: number): number | undefined {
+    return this.#registered.get(page)
+  }
+
+  peerIsThrough(): void {
+    this.#peerEnded = true
+    this.holder.ended()
+    this.#releaseWhenOver()
+  }
+
+  /** The acceptor said no, and is through with the slot. */
+  refused(code: WsaCode): void {
+    this.#peerEnded = true
+    this.holder.answered({ kind: 'refused', code })
+    this.#release()
+  }
+
+  /** The peer is gone, and with it the link. */
+  linkDown(code: WsaCode): void {
+    this.#peerEnded = true
+    if (this.#ending) this.#release()
+    else this.holder.linkDown(code)
+  }
+
+  #releaseWhenOver(): void {
+    if (this.#endSent && this.#peerEnded) this.#release()
+  }
+
+  #release(): void {
+    if (this.#released) return
+    this.#released = true
+    this.link.registrations -= this.#registered.size
+    this.link.free(this.id)
+    this.holder.released()
+  }
+}
+
+function putWord(bytes: Uint8Array, at: number, word: number): void {
+  bytes[at] = word
+  bytes[at + 1] = word >>> 8
+  bytes[at + 2] = word >>> 16
+  bytes[at + 3] = word >>> 24
+}
+
+function putRanges(bytes: Uint8Array, at: number, ranges: RangeSet): number {
+  let next = at
+  for (let i = 0; i < ranges.count; i++) {
+    const start = ranges.start(i)
+    const end = ranges.end(i)
+    putWord(bytes, next, start - layout.ARENA_AT)
+    putWord(bytes, next + 4, end - start)
+    bytes.copyWithin(next + messages.RANGE_BYTES, start, end)
+    next += messages.RANGE_BYTES + end - start
+  }
+  return next
+}

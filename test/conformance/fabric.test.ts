@@ -1,0 +1,46 @@
+import { after, test } from 'node:test'
+
+import { childPeer, providerConformance } from '../../conformance/index.ts'
+import type { Peer } from '../../conformance/index.ts'
+import { trace } from '../../src/providers/wrap/trace.ts'
+import { fabricAddresses, fabricProvider, noFabric } from '../support/fabric-provider.ts'
+
+const skip = noFabric()
+
+/** Most of a peer's start is waiting for libfabric to wake up: the next ones start meanwhile. */
+function startedEarly(start: () => Promise<Peer>, count = 2): () => Promise<Peer> {
+  const spares = Array.from({ length: count }, start)
+  after(async () => {
+    await Promise.all(spares.map(async (spare) => (await spare).end()))
+  })
+  return async () => {
+    spares.push(start())
+    return await (spares.shift() ?? start())
+  }
+}
+
+if (skip !== false) {
+  test('fabric', { skip }, () => undefined)
+} else {
+  providerConformance('fabric over tcp, one provider', {
+    create: () => fabricProvider(),
+    address: fabricAddresses('IPv4'),
+  })
+
+  providerConformance('fabric over tcp, two providers in one loop, IPv6', {
+    create: () => fabricProvider(),
+    createPair: () => [fabricProvider(), fabricProvider()],
+    address: fabricAddresses('IPv6'),
+  })
+
+  providerConformance('fabric over tcp, peer in another process', {
+    create: () => fabricProvider(),
+    address: fabricAddresses('IPv4'),
+    peer: startedEarly(childPeer(new URL('./peers/fabric.js', import.meta.url))),
+  })
+
+  providerConformance('fabric over tcp, traced', {
+    create: () => trace(fabricProvider(), () => undefined),
+    address: fabricAddresses('IPv4'),
+  })
+}
