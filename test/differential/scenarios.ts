@@ -5,19 +5,27 @@ import { HTTP } from './scenarios/http.ts'
 import { HTTP_ENDINGS } from './scenarios/http-endings.ts'
 import { LIFE } from './scenarios/life.ts'
 import { LOSS } from './scenarios/loss.ts'
+import { MOMENT_SCENARIOS } from './scenarios/moments.ts'
+import { OBSERVERS } from './scenarios/observers.ts'
+import { OPTIONS } from './scenarios/options.ts'
 import { PROCESSES } from './scenarios/processes.ts'
 import { SERVERS } from './scenarios/servers.ts'
+import { STREAMS } from './scenarios/streams.ts'
 import type { Scenario } from './side.ts'
 
 /** Everything that must look the same on stock Node and switched. */
 export const SCENARIOS: readonly Scenario[] = [
   ...LIFE,
   ...LOSS,
+  ...MOMENT_SCENARIOS,
   ...FLOW,
+  ...STREAMS,
   ...ERRORS,
   ...ADDRESSES,
+  ...OPTIONS,
   ...SERVERS,
   ...HTTP,
   ...HTTP_ENDINGS,
   ...PROCESSES,
+  ...OBSERVERS,
 ]

@@ -1,4 +1,5 @@
 import type { AsyncResource } from 'node:async_hooks'
+import { invariant } from '../../base/invariant.ts'
 import type { SocketAddress, WsaCode } from '../../spi/index.ts'
 import type { Session } from '../../switch/session/session.ts'
 import { UV_EBADF, UV_ECANCELED, UV_ECONNRESET, UV_EOF, errnoError, uvError } from './errnos.ts'
@@ -33,6 +34,8 @@ interface PendingWrite {
   offset: number
   left: number
   readonly done: (error: Error | null) => void
+  /** The context of the write, once it has to wait. */
+  resource: AsyncResource | undefined
 }
 
 /** Read events carry at most this much; twice what libuv does, since a fast reader spends more time on the event than on the copy. */
@@ -209,12 +212,13 @@ export class Connection {
   write(chunks: Uint8Array[], done: (error: Error | null) => void): boolean {
     let left = 0
     for (const chunk of chunks) left += chunk.length
-    const pending: PendingWrite = { chunks, index: 0, offset: 0, left, done }
+    const pending: PendingWrite = { chunks, index: 0, offset: 0, left, done, resource: undefined }
     const status = this.#advance(pending)
     if (status !== 'blocked') {
       done(status)
       return false
     }
+    pending.resource = asyncResource('WRITEWRAP')
     this.#pending = pending
     this.#updateLiveness()
     return true
@@ -262,7 +266,7 @@ export class Connection {
     if (status === 'blocked') return
     this.#pending = undefined
     this.#updateLiveness()
-    this.#resource.runInAsyncScope(pending.done, undefined, status)
+    finish(pending, status)
   }
 
   /** Sends the end of the stream; `done` is told in a turn of its own. */
@@ -316,7 +320,7 @@ export class Connection {
     this.#resource.emitDestroy()
     if (pending === undefined) return undefined
     return () => {
-      pending.done(errnoError(UV_ECANCELED, 'write'))
+      finish(pending, errnoError(UV_ECANCELED, 'write'))
     }
   }
 
@@ -329,6 +333,15 @@ export class Connection {
     if (pending === undefined) return undefined
     const rest = pending.chunks.slice(pending.index)
     if (rest[0] !== undefined) rest[0] = rest[0].subarray(pending.offset)
-    return { rest, done: pending.done }
+    const done = (error: Error | null): void => {
+      finish(pending, error)
+    }
+    return { rest, done }
   }
+}
+
+function finish({ done, resource }: PendingWrite, status: Error | null): void {
+  invariant(resource, 'a write that waits has a context')
+  resource.runInAsyncScope(done, undefined, status)
+  resource.emitDestroy()
 }

@@ -207,7 +207,11 @@ export function installWrites(): void {
   prototype._writeGeneric = write
 }
 
-function encode(text: string, encoding: BufferEncoding): Uint8Array {
+function encode(text: string, encoding: BufferEncoding | 'buffer'): Uint8Array {
+  if (encoding === 'buffer') {
+    // As Node's handles answer a string that calls itself a buffer.
+    throw Object.assign(new TypeError('Second argument must be a buffer'), { code: 'ERR_INVALID_ARG_TYPE' })
+  }
   if (text.length > SCRATCH_UNITS) return Buffer.from(text, encoding)
   return scratch.subarray(0, scratch.write(text, encoding))
 }

@@ -131,7 +131,9 @@ export function newSocketHandle(internals: Internals): TcpHandle {
   return new internals.TCP(SOCKET_KIND)
 }
 
+type ResourceKind = 'TCPWRAP' | 'TCPCONNECTWRAP' | 'TCPSERVERWRAP' | 'WRITEWRAP' | 'SHUTDOWNWRAP'
+
 /** A resource for `async_hooks` and `AsyncLocalStorage`, as the handle of that kind would be. */
-export function asyncResource(kind: 'TCPWRAP' | 'TCPCONNECTWRAP' | 'TCPSERVERWRAP' | 'SHUTDOWNWRAP'): AsyncResource {
+export function asyncResource(kind: ResourceKind): AsyncResource {
   return new AsyncResource(kind, { requireManualDestroy: true })
 }

@@ -1,5 +1,6 @@
 /** Addresses and ports: never as values, which differ from run to run, but as what one end knows of the other. */
 import type { AddressInfo, Socket } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { happens, listen, serveOne, target, watch } from '../side.ts'
 import type { Scenario, Side } from '../side.ts'
 
@@ -59,6 +60,13 @@ function compare(side: Side, mine: Ends, theirs: Ends): void {
   side.log(`they write it as ${theirs.remote.replace(/ \d+$/, '')}, I as ${mine.local.replace(/ \d+$/, '')}`)
 }
 
+/** The first IPv4 address of this host that is not a loopback one, if there is any. */
+const OUTWARD = Object.values(networkInterfaces())
+  .flatMap((addresses) => addresses ?? [])
+  .filter(({ family, internal }) => family === 'IPv4' && !internal)
+  .map(({ address }) => address)
+  .slice(0, 1)
+
 export const ADDRESSES: readonly Scenario[] = [
   compares('127.0.0.1', { host: '127.0.0.1' }, '127.0.0.1'),
   compares('::1', { host: '::1' }, '::1'),
@@ -67,6 +75,19 @@ export const ADDRESSES: readonly Scenario[] = [
   compares('any address, from IPv4', { host: '::' }, '127.0.0.1'),
   compares('any address, from IPv6', { host: '::' }, '::1'),
   compares('any IPv6 address only', { host: '::', ipv6Only: true }, '::1'),
+  compares('a mapped address, to any address', { host: '::' }, '::ffff:127.0.0.1'),
+  compares('a mapped address, to any IPv4 address', { host: '0.0.0.0' }, '::ffff:127.0.0.1'),
+  compares('a mapped address, to an IPv4 address', { host: '127.0.0.1' }, '::ffff:127.0.0.1'),
+  compares(
+    'a mapped address, listened to and connected to',
+    { host: '::ffff:127.0.0.1' },
+    '::ffff:127.0.0.1',
+  ),
+  compares('a mapped address listened to', { host: '::ffff:127.0.0.1' }, '127.0.0.1'),
+  compares('no address, to any IPv4 address', { host: '0.0.0.0' }, '0.0.0.0'),
+  compares('no address, to any address', { host: '::' }, '::'),
+  ...OUTWARD.map((host) => compares('an address that others see', { host }, host)),
+  ...OUTWARD.map((host) => compares('any address, from one that others see', { host: '::' }, host)),
   {
     name: 'IPv4 does not reach a server for IPv6 only',
     connects: false,
