@@ -53,6 +53,7 @@ let slabUsed = 0
  */
 export class Connection {
   readonly parts: ConnectionParts
+  typeOfService = 0
   readonly #environment: ConnectionEnvironment
   readonly #session: Session
   #resource: AsyncResource = asyncResource('TCPWRAP')

@@ -122,6 +122,16 @@ function graftPrototype(
       const connection = this[CONNECTION]
       if (connection !== undefined) connection.referenced = false
     }),
+    // Nothing carries it here; it reads as the kernel would have kept it, without the bits for congestion.
+    ...('setTypeOfService' in native && {
+      setTypeOfService: method(function (value: number) {
+        if (this[CONNECTION] !== undefined) this[CONNECTION].typeOfService = value & ~3
+        return 0
+      }),
+      getTypeOfService: method(function () {
+        return this[CONNECTION]?.typeOfService ?? 0
+      }),
+    }),
     getsockname: method(function (out: object) {
       return showAddress(out, this[CONNECTION]?.parts.local)
     }),

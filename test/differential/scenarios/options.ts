@@ -1,6 +1,6 @@
 /** What programs ask for in options of connect, listen and the constructors. */
 import { BlockList, getDefaultAutoSelectFamily } from 'node:net'
-import type { LookupFunction, Server, Socket } from 'node:net'
+import type { LookupFunction, NetConnectOpts, Server, Socket } from 'node:net'
 import { departures, describe, digest, happens, listen, serveOne, target, watch } from '../side.ts'
 import type { Scenario, Side, Where } from '../side.ts'
 
@@ -72,20 +72,20 @@ export const OPTIONS: readonly Scenario[] = [
       blockList.addSubnet('127.0.0.0', 8)
       const options = { ...where, blockList }
       const blocked = side.net.connect(options)
-      let known = true
+      const seen: string[] = []
       blocked.on('error', (error) => {
         side.log(`blocked: ${describe(error)}`)
       })
       blocked.on('connect', () => {
-        known = false // Node before 22.13 has no such option
+        seen.push('connect') // Node before 22.13 has no such option
         blocked.end()
       })
       await happens(blocked.resume(), 'close')
-      side.log(`known ${known}`)
+      side.log(`blocked but for ${seen.join()}`)
       const other = new BlockList()
       other.addAddress('127.0.0.2')
       const free = { ...where, blockList: other }
-      if (known) watch(side, side.net.connect(free), 'free').end('through')
+      if (seen.length === 0) watch(side, side.net.connect(free), 'free').end('through')
     },
   },
   {
@@ -136,6 +136,26 @@ export const OPTIONS: readonly Scenario[] = [
     },
   },
   {
+    name: 'the type of service',
+    server: (side) => serveOne(side, {}, (socket) => watch(side, socket, 'socket')),
+    async client(side) {
+      // Node 26 has it.
+      const options: object = { ...(await target(side)), typeOfService: 0x20 }
+      const socket = side.net.connect(options as NetConnectOpts) as Socket & {
+        setTypeOfService?(value: number): unknown
+        getTypeOfService?(): number
+      }
+      watch(side, socket, 'socket')
+      await happens(socket, 'connect')
+      for (const value of [0x10, 0xff, 3]) {
+        side.log(`was ${String(socket.getTypeOfService?.())}`)
+        socket.setTypeOfService?.(value)
+      }
+      side.log(`is ${String(socket.getTypeOfService?.())}`)
+      socket.end()
+    },
+  },
+  {
     name: 'high water marks of a client decide about drain',
     server: (side) => serveOne(side, {}, (socket) => watch(side, socket, 'socket')),
     async client(side) {
@@ -176,7 +196,9 @@ export const OPTIONS: readonly Scenario[] = [
             side.log(`lookup ${error ? describe(error) : 'good'} ${address} ${String(family)} ${host}`)
           })
           socket.on('connect', () => {
-            side.log(`attempted ${String(socket.autoSelectFamilyAttemptedAddresses?.length)}`)
+            side.log(
+              `attempted ${String((socket as Partial<Socket>).autoSelectFamilyAttemptedAddresses?.length)}`,
+            )
             socket.end()
           })
           await happens(socket, 'close')

@@ -291,7 +291,7 @@ export const STREAMS: readonly Scenario[] = [
         })
       })
       socket.write('late', note('late'))
-      socket.end(note('second end') as () => void)
+      socket.end(note('second end'))
     },
   },
   {
