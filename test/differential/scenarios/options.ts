@@ -60,7 +60,7 @@ function lookups(side: Side, { host }: Where): Record<string, LookupFunction> {
   }
 }
 
-const PORTS: readonly unknown[] = [-1, 65_536, 1.5, Number.NaN, 'x', '', ' ', '0x1', null, true, {}, [], 1e9]
+const PORTS: readonly unknown[] = [-1, 65_536, 1.5, Number.NaN, 'x', '', ' ', '80x', true, {}, [], 1e9]
 
 export const OPTIONS: readonly Scenario[] = [
   {
