@@ -11,6 +11,7 @@ import type { ConformanceOptions } from './fixture.ts'
 import { listeningChecks } from './listening.ts'
 import { memoryChecks } from './memory.ts'
 import { providerChecks } from './provider.ts'
+import { rdmaChecks } from './rdma.ts'
 import { transferChecks } from './transfer.ts'
 import { upcallChecks } from './upcalls.ts'
 
@@ -32,6 +33,7 @@ export const checks: readonly Check[] = [
   ...closingChecks,
   ...memoryChecks,
   ...transferChecks,
+  ...rdmaChecks,
   ...upcallChecks,
 ]
 

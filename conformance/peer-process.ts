@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
-import type { SanProvider, SocketAddress, Status, Verdict } from '../src/spi/index.ts'
+import type { RdmaAccess, SanProvider, SocketAddress, Status, Verdict } from '../src/spi/index.ts'
 import { countingAddresses, localPeer } from './peer.ts'
 import type { AddressSource, AddressUse, Peer, PeerAccepted, PeerSocket } from './peer.ts'
 import type { Outcome } from './station.ts'
@@ -99,6 +99,14 @@ class ChildPeer implements Peer {
 
   register(socket: PeerSocket, content: Uint8Array): Promise<number> {
     return this.#call('register', socket, content)
+  }
+
+  expose(socket: PeerSocket, content: Uint8Array, access: RdmaAccess): Promise<number> {
+    return this.#call('expose', socket, content, access)
+  }
+
+  conceal(socket: PeerSocket, descriptor: number): Promise<Status> {
+    return this.#call('conceal', socket, descriptor)
   }
 
   close(socket: PeerSocket): Promise<Status> {

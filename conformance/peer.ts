@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { Overlapped, WSA } from '../src/spi/index.ts'
 import type {
   ConnectionRequest,
+  RdmaAccess,
   SanProvider,
   SanSocket,
   SocketAddress,
@@ -61,6 +62,10 @@ export interface Peer {
   read(socket: PeerSocket, offset: number, length: number): Promise<Uint8Array>
   /** Registers a further region of the length of `content`, publishes `content` there, returns its descriptor. */
   register(socket: PeerSocket, content: Uint8Array): Promise<number>
+  /** Exposes a copy of `content`; resolves with its descriptor. */
+  expose(socket: PeerSocket, content: Uint8Array, access: RdmaAccess): Promise<number>
+  /** Takes one registration back. */
+  conceal(socket: PeerSocket, descriptor: number): Promise<Status>
   close(socket: PeerSocket): Promise<Status>
   /** Closes what is open and gives the provider back. */
   end(): Promise<void>
@@ -68,6 +73,8 @@ export interface Peer {
 
 interface Held {
   readonly socket: SanSocket
+  /** What it has exposed, by content, so that exposing it again is exposing the same memory. */
+  exposed?: Uint8Array[]
   event?: RecordedEvent
   attempt?: Attempt
 }
@@ -155,6 +162,19 @@ export class LocalPeer implements Peer {
     memory.bytes.set(content, memory.offset)
     assertStatus(near.rdmaWrite(memory, 0, content.length, null), 'success', 'rdmaWrite')
     return memory.descriptor
+  }
+
+  async expose(socket: PeerSocket, content: Uint8Array, access: RdmaAccess): Promise<number> {
+    const held = this.#get(socket)
+    const exposed = (held.exposed ??= [])
+    let memory = exposed.find((each) => Buffer.compare(each, content) === 0)
+    if (memory === undefined) exposed.push((memory = content.slice()))
+    assert.ok(held.socket.registerRdmaMemory !== undefined, 'the peer cannot expose memory')
+    return valueOf(held.socket.registerRdmaMemory(memory, access), 'registerRdmaMemory')
+  }
+
+  async conceal(socket: PeerSocket, descriptor: number): Promise<Status> {
+    return this.#get(socket).socket.deregisterRdmaMemory?.(descriptor) ?? WSA.WSAEOPNOTSUPP
   }
 
   async close(socket: PeerSocket): Promise<Status> {

@@ -1,3 +1,5 @@
+import type { RdmaLimits } from './rdma.ts'
+
 /** The largest session negotiation message, each way, in bytes (WSD-NEG-4). */
 export const MAX_CONNECT_DATA_BYTES = 256
 
@@ -15,4 +17,6 @@ export interface ProviderLimits {
   readonly maxMemoryBytes: number
   /** A large write is published in pieces of about this many bytes, so that copying in and out overlap. */
   readonly pieceBytes: number
+  /** Present: the provider moves application memory, as {@link RdmaSocket} says. */
+  readonly rdma?: RdmaLimits | undefined
 }

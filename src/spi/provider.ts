@@ -69,4 +69,13 @@ export interface SanProvider {
    * answers what the connect would fail with. Leaves nothing behind, and no application hears of it.
    */
   probe?(address: SocketAddress): readonly ProbeStep[]
+  /**
+   * The application is about to give `memory` away, or to let it go: whatever the provider keeps of it in a cache of
+   * registrations must not be used again.
+   *
+   * - CACHE-1 When it returns nothing that overlaps `memory` is cached: 0, or `WSAEINVAL` when nothing was.
+   *
+   * @source WSPMemoryRegistrationCacheCallback; WSD-CACHE-5, -6, -10, RACE-38
+   */
+  evict?(memory: Uint8Array): Status
 }

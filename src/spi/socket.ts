@@ -4,6 +4,7 @@ import type { EventObject, NetworkEvents } from './events.ts'
 import type { ConnectionMemory, MemoryRegion, RegisteredMemory } from './memory.ts'
 import type { SocketOption } from './options.ts'
 import type { Overlapped } from './overlapped.ts'
+import type { RdmaSocket } from './rdma.ts'
 
 /** An incoming request, as the condition function sees it. */
 export interface ConnectionRequest {
@@ -40,7 +41,7 @@ export interface Accepted {
  *
  * @source the SPI functions named at each method; requirements WSD-… in docs/requirements
  */
-export interface SanSocket {
+export interface SanSocket extends RdmaSocket {
   /**
    * Gives the socket its local address: the very address and port of the TCP socket it accompanies.
    *

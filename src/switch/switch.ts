@@ -109,6 +109,14 @@ export class Switch {
     }
   }
 
+  /**
+   * The application is about to give `memory` away: no provider keeps it registered in a cache when this returns
+   * (WSD-CACHE-5, RACE-38).
+   */
+  evict(memory: Uint8Array): void {
+    for (const { provider } of this.#providers) provider.evict?.(memory)
+  }
+
   /** The switch's side of an application socket that TCP/IP has made. */
   socket(tcp: TcpipSocket): SwitchSocket {
     return new SwitchSocket(this.#environment, tcp)

@@ -65,11 +65,14 @@ function readFromEndlessAnnouncer(): object {
   receive.words[session.RING_BYTES] = MAX_RING_BYTES
   receive.words[session.PRODUCED] = 1000
   announce()
-  const receiver = new Receiver(
-    socketWith(() => undefined, announce),
-    { send, receive },
-    MAX_RING_BYTES,
-  )
+  const receiver = new Receiver({
+    socket: socketWith(() => undefined, announce),
+    memory: { send, receive },
+    maxRingBytes: MAX_RING_BYTES,
+    firstCursor: 0,
+    rdma: undefined,
+    onFetched: () => undefined,
+  })
   // The look-up comes after the generation is read, so that each adopted ring is old news.
   return { returned: receiver.readInto(new Uint8Array(MAX_RING_BYTES), 0, MAX_RING_BYTES) }
 }

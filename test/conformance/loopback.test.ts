@@ -20,10 +20,15 @@ providerConformance('loopback, two providers, IPv6', {
   address: countingAddresses({ family: 'IPv6', address: '::1' }, 40001),
 })
 
+providerConformance('loopback, whose reads of application memory take their time', {
+  create: () => loopback({ slowReads: true }),
+})
+
 const subnet = { family: 'IPv4', address: '10.1.0.0', prefixLength: 16 } as const
 
 providerConformance('loopback, a subnet of its own and no further memory', {
-  create: () => loopback({ subnets: [subnet], limits: { regionBytes: 1216, maxMemoryBytes: 0 } }),
+  create: () =>
+    loopback({ subnets: [subnet], limits: { regionBytes: 1216, maxMemoryBytes: 0, rdma: undefined } }),
   address: countingAddresses({ family: 'IPv4', address: '10.1.2.3' }, 1),
   unserved: { family: 'IPv4', address: '10.2.0.1', port: 1 },
 })
@@ -108,5 +113,29 @@ test('two ends that signal each other leave the event loop its turns', async () 
   }
   assert.equal(pair.near.close(), 0)
   await echo
+  fixture.near.stop()
+})
+
+test('WSD-CACHE-1 to -4 scenario 25: what was registered before is found pinned, until it is evicted', async () => {
+  const provider = loopback()
+  const fixture = await Fixture.open({ create: () => provider })
+  const { near } = await fixture.connectPair()
+  const memory = new Uint8Array(new ArrayBuffer(8192), 100, 5000)
+  const use = (part: Uint8Array): void => {
+    const registered = near.registerRdmaMemory?.(part, 'read')
+    assert.equal(registered?.ok && near.deregisterRdmaMemory?.(registered.value), 0)
+  }
+  for (let i = 0; i < 3; i++) use(memory)
+  assert.deepEqual([provider.pinned.pins, provider.pinned.hits], [1, 2])
+  use(memory.subarray(10, 20))
+  assert.deepEqual([provider.pinned.pins, provider.pinned.hits], [1, 3])
+  use(new Uint8Array(memory.buffer))
+  assert.deepEqual([provider.pinned.pins, provider.pinned.hits], [2, 3])
+  assert.equal(provider.evict(new Uint8Array(memory.buffer, 8000)), 0)
+  use(memory)
+  assert.deepEqual([provider.pinned.pins, provider.pinned.hits], [2, 4])
+  assert.equal(provider.evict(memory), 0)
+  use(memory)
+  assert.deepEqual([provider.pinned.pins, provider.pinned.hits], [3, 4])
   fixture.near.stop()
 })

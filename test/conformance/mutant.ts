@@ -5,10 +5,14 @@ type Method = (...args: never[]) => unknown
 
 /** Replacements for methods of `T`: each gets the real object first. */
 type Overrides<T> = {
-  readonly [K in keyof T as T[K] extends Method ? K : never]?: T[K] extends Method
-    ? (real: T, ...args: Parameters<T[K]>) => ReturnType<T[K]>
-    : never
+  readonly [K in keyof T as NonNullable<T[K]> extends Method ? K : never]?: (
+    real: T,
+    ...args: ArgumentsOf<NonNullable<T[K]>>
+  ) => ResultOf<NonNullable<T[K]>>
 }
+
+type ArgumentsOf<F> = F extends (...args: infer A) => unknown ? A : never
+type ResultOf<F> = F extends (...args: never[]) => infer R ? R : never
 
 /** What a provider does wrong. */
 export interface Mutation {
@@ -94,6 +98,7 @@ export function mutant(provider: SanProvider, mutation: (around: Surroundings) =
       return startup(real, { ...request, upcalls: watched })
     },
     cleanup: wrong.provider?.cleanup ?? ((real) => real.cleanup()),
+    ...(wrong.provider?.evict === undefined ? {} : { evict: wrong.provider.evict }),
     addressList: wrong.provider?.addressList ?? ((real) => real.addressList()),
     socket(real, request): Result<SanSocket> {
       // What a mutation returns here stays as it is.

@@ -27,9 +27,14 @@ const word = fc.constantFrom(
   layout.RING_START,
   layout.NEWS,
   layout.URGENT_AT,
-  layout.URGENT_BYTE,
+  layout.URGENT,
+  layout.BLOCK,
+  layout.BLOCK_AT,
+  layout.BLOCK_BYTES,
+  layout.BLOCK_DESCRIPTOR,
   layout.CONSUMED,
   layout.ADOPTED_GENERATION,
+  layout.BLOCK_TAKEN,
 )
 
 const value = fc.oneof(

@@ -12,6 +12,7 @@ import type { End } from '../switch/session-end.ts'
 export type Act =
   | { readonly kind: 'write'; readonly sizes: readonly number[] }
   | { readonly kind: 'urgent'; readonly size: number }
+  | { readonly kind: 'large'; readonly size: number }
   | { readonly kind: 'read'; readonly maxBytes: number }
   | { readonly kind: 'readEnd' | 'shutdown' | 'close' | 'reset' }
 
@@ -38,6 +39,8 @@ class Side {
   skipped = 0
   /** Where my newest urgent byte stands. */
   mark: number | undefined
+  /** Where my last large send stands, and how it ended. */
+  large: { readonly from: number; readonly to: number; ended?: number } | undefined
   isShut = false
   isClosed = false
   hasReset = false
@@ -85,6 +88,9 @@ export class Model {
       case 'urgent':
         this.#urgent(side, peer, act.size)
         break
+      case 'large':
+        this.#large(side, peer, act.size)
+        break
       case 'read':
         this.#read(side, peer, act.maxBytes)
         break
@@ -114,6 +120,9 @@ export class Model {
   #end(side: Side, peer: Side): void {
     if (side.isClosed) return
     side.isClosed = true
+    // A large send that is cut off leaves a gap.
+    if (side.large !== undefined && side.large.ended === undefined && peer.read < side.large.to)
+      side.hasReset = true
     tell(peer)
   }
 
@@ -134,6 +143,29 @@ export class Model {
     side.mark = side.written - 1
     if (peer.isClosed || peer.reading !== 'open') return
     assert.equal(peer.end.session.readUrgent(true), bytes[size - 1], 'the urgent byte')
+  }
+
+  #large(side: Side, peer: Side, size: number): void {
+    const large: NonNullable<Side['large']> = { from: side.written, to: side.written + size }
+    const bytes = side.pattern.slice(side.written, size)
+    const status = side.end.session.sendLarge(bytes, (ended) => {
+      assert.equal(large.ended, undefined, 'a large send ends twice')
+      large.ended = ended
+    })
+    assert.equal(status, this.#largeAnswer(side, peer, size), 'what a large send answers')
+    if (status !== 0) return
+    side.large = large
+    side.written += size
+    tell(peer)
+  }
+
+  #largeAnswer(side: Side, peer: Side, size: number): number {
+    if (side.isClosed) return WSA.WSAESHUTDOWN
+    if (side.reading === 'reset') return WSA.WSAECONNRESET
+    if (side.isShut) return WSA.WSAESHUTDOWN
+    if (peer.isClosed) return WSA.WSAECONNRESET
+    if (size <= side.end.session.largeThresholdBytes) return WSA.WSAEOPNOTSUPP
+    return side.large !== undefined && side.large.ended === undefined ? WSA.WSAEALREADY : 0
   }
 
   /** Does what writes `wanted` bytes; returns how many were taken, if that was not decided by how the connection stands. */
@@ -210,6 +242,10 @@ export class Model {
     await settle(TURNS)
     for (const [at, side] of this.#sides.entries()) {
       const peer = this.#sides[at === 0 ? 1 : 0]
+      const { large } = side
+      const isOver = side.isClosed || peer.isClosed || peer.read >= (large?.to ?? 0)
+      if (large !== undefined && isOver) assert.notEqual(large.ended, undefined, 'a large send does not end')
+      if (large?.ended === 0) assert.ok(peer.read >= large.to, 'a large send ends before it was read')
       if (side.isClosed) continue
       if (side.newsSince !== undefined && side.reading === 'open') {
         assert.ok(side.end.readableCalls > side.newsSince, 'something can be read and nobody was told')
@@ -241,7 +277,14 @@ function tell(peer: Side): void {
 function readable(side: Side, peer: Side): number {
   if (side.isClosed || side.reading !== 'open') return 0
   const unread = peer.written - side.read
-  const ahead = (peer.mark ?? peer.written) - side.read
+  const { large, mark } = peer
+  if (large !== undefined && side.read >= large.from && side.read < large.to) {
+    return peer.hasReset ? 0 : large.to - side.read
+  }
+  const stops = [large?.from, mark].flatMap((at) =>
+    at === undefined || at <= side.read ? [] : [at - side.read],
+  )
+  const most = Math.min(unread, ...stops)
   // A read ends at the mark; one that begins there leaves the urgent byte out.
-  return ahead > 0 ? Math.min(ahead, unread) : ahead === 0 && unread > 0 ? unread - 1 : unread
+  return mark === side.read && unread > 0 ? most - 1 : most
 }

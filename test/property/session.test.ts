@@ -22,6 +22,10 @@ const urgent: fc.Arbitrary<Act> = fc
   .oneof(fc.constant(1), size)
   .map((wanted) => ({ kind: 'urgent', size: Math.max(1, wanted) }))
 
+const large: fc.Arbitrary<Act> = fc
+  .oneof(size, fc.constantFrom(4095, 4096, 4097, 65_535, 65_536, 65_537, 1 << 18))
+  .map((bytes) => ({ kind: 'large', size: bytes }))
+
 const read: fc.Arbitrary<Act> = fc
   .oneof(size, fc.constant(1 << 18))
   .map((maxBytes) => ({ kind: 'read', maxBytes: maxBytes + 1 }))
@@ -37,6 +41,7 @@ function steps(ends: number, maxLength: number): fc.Arbitrary<Step[]> {
   const act = fc.oneof(
     { weight: 8, arbitrary: write },
     { weight: 1, arbitrary: urgent },
+    { weight: 2, arbitrary: large },
     { weight: 8, arbitrary: read },
     { weight: 2, arbitrary: fc.constant<Act>({ kind: 'readEnd' }) },
     { weight: ends, arbitrary: end },
@@ -53,7 +58,19 @@ const options: fc.Arbitrary<PairOptions> = fc.record({
     regionBytes: fc.constantFrom(1216, 2000, 4096),
     maxMemoryBytes: fc.constantFrom(0, 16_384, 1 << 20),
     pieceBytes: fc.constantFrom(100, 1 << 16),
+    rdma: fc.constantFrom(
+      undefined,
+      { maxBytes: 8 << 20, thresholdBytes: 4096 },
+      { maxBytes: 8 << 20, thresholdBytes: 65_536 },
+    ),
   }),
+  // All pairings of who can read the other's memory (WSD-LARGE-3).
+  reads: fc.constantFrom<readonly [boolean, boolean]>(
+    [true, true],
+    [true, false],
+    [false, true],
+    [false, false],
+  ),
   // Memory runs short at various moments.
   registeredBytes: fc.constantFrom(0, 16_384, 200_000, 8 << 20),
 })
@@ -65,7 +82,7 @@ async function follows(chosen: PairOptions, script: readonly Step[]): Promise<vo
 }
 
 describe('two sessions do what two ends of a TCP connection do', () => {
-  test('WSD-ARCH-5 WSD-URG-3 while data flow, some of them urgent', async () => {
+  test('WSD-ARCH-5 WSD-URG-3 WSD-LARGE-2, -3 WSD-LARGE-5E WSD-XFER-18 scenario 15: over all pairings of abilities, while data flow, some of them urgent', async () => {
     await fc.assert(fc.asyncProperty(options, steps(0, 120), follows), {
       numRuns: 60,
       includeErrorInReport: true,

@@ -5,6 +5,7 @@ import type {
   Accepted,
   ConditionFunction,
   ConnectionRequest,
+  ProviderLimits,
   Result,
   SanProvider,
   SanSocket,
@@ -48,7 +49,12 @@ export const NEGOTIATION_TIMEOUT_MS = 200
 export const JUDGEMENT_TIMEOUT_MS = 5000
 
 /** Small regions, so that the first ring has 1024 bytes. */
-export const LIMITS = { regionBytes: 1216, maxMemoryBytes: 1 << 20, pieceBytes: 1 << 16 }
+export const LIMITS: ProviderLimits = {
+  regionBytes: 1216,
+  maxMemoryBytes: 1 << 20,
+  pieceBytes: 1 << 16,
+  rdma: undefined,
+}
 
 /** What sessions over providers with {@link LIMITS} say of themselves. */
 export const OUR_HELLO: Hello = {

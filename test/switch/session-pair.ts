@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { Overlapped, SPI_VERSION } from '../../src/spi/index.ts'
 import type { ProviderLimits, SanProvider, SanSocket } from '../../src/spi/index.ts'
 import { loopback } from '../../src/providers/loopback/index.ts'
+import { FEATURE_RDMA_READ } from '../../src/switch/session/hello.ts'
 import { Session } from '../../src/switch/session/session.ts'
 import { UpcallTable } from '../../src/switch/upcall-table.ts'
 import { settle } from './fake-clock.ts'
@@ -18,6 +19,10 @@ export interface PairOptions {
   readonly maxRingBytes?: number
   /** Where both streams begin. */
   readonly firstCursor?: number
+  /** Whether each side says that it can read application memory; as its limits say unless said otherwise. */
+  readonly reads?: readonly [one: boolean, other: boolean]
+  /** Such reads take their time. */
+  readonly slowReads?: boolean
 }
 
 /** Two sessions that talk to each other over loopback. */
@@ -34,18 +39,20 @@ export async function sessionPair(options: PairOptions = {}): Promise<SessionPai
   const raw = loopback({
     subnets: [SUBNET],
     limits,
+    slowReads: options.slowReads === true,
     ...(options.registeredBytes === undefined ? {} : { registeredBytes: options.registeredBytes }),
   })
   const [initiator, acceptor] = connectedSockets(spy(raw, 'san', journal))
-  const peerHello = {
-    regionBytes: limits.regionBytes,
-    maxRingBytes: options.maxRingBytes ?? limits.maxMemoryBytes,
-    features: 0,
-  }
+  const reads = options.reads ?? [limits.rdma !== undefined, limits.rdma !== undefined]
   const make = (socket: SanSocket, role: 'initiator' | 'acceptor'): End => {
     const memory = socket.memory()
     assert.ok(memory.ok)
     const { firstCursor = 0 } = options
+    const peerHello = {
+      regionBytes: limits.regionBytes,
+      maxRingBytes: options.maxRingBytes ?? limits.maxMemoryBytes,
+      features: reads[role === 'initiator' ? 1 : 0] ? FEATURE_RDMA_READ : 0,
+    }
     return new End(new Session({ socket, memory: memory.value, limits, peerHello, role, firstCursor }))
   }
   const other = make(acceptor, 'acceptor')

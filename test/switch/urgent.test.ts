@@ -31,7 +31,7 @@ describe('urgent data out of line', () => {
     assert.equal(other.session.atMark, false)
   })
 
-  test('WSD-URG-2, -4, -5 scenario 20: only the last byte of a send is urgent, in its place in the stream', async () => {
+  test('WSD-URG-2, -4, -5 WSD-XFER-10 scenario 20: only the last byte of a send is urgent, in its place in the stream', async () => {
     const { journal, one, other } = await sessionPair()
     journal.clear()
     assert.equal(one.session.sendUrgent(Buffer.from('abc')), 3)
@@ -142,7 +142,7 @@ test('a peer that lies about its mark harms nothing but its own stream', () => {
       role: 'initiator',
     })
     socket.scribble(layout.URGENT_AT, at)
-    socket.scribble(layout.URGENT_BYTE, -1)
+    socket.scribble(layout.URGENT, -1)
     socket.scribble(layout.NEWS, 77)
     assert.equal(session.readUrgent(), NONE)
     socket.scribble(layout.PRODUCED, 6)

@@ -3,23 +3,29 @@ import type {
   ConnectionMemory,
   MemoryRegion,
   Overlapped,
+  RdmaLimits,
   RegisteredMemory,
   Result,
   Status,
 } from '../../spi/index.ts'
+import { ExposedMemory } from './exposed.ts'
+import type { PinnedMemory } from './pinned.ts'
 
 /** Runs `action` in a turn of its own, in the order of the calls; no upcall is made from inside a down-call (UP-1). */
 export function later(action: () => void): void {
   setImmediate(action)
 }
 
-/** Announces that `overlapped` ended with `status`. */
-export type Announce = (overlapped: Overlapped, status: Status) => void
+/** Announces that `overlapped` has ended. */
+export type Announce = (overlapped: Overlapped) => void
 
 export interface ConnectionLimits {
   readonly regionBytes: number
   readonly maxMemoryBytes: number
   readonly registeredBytes: number
+  readonly rdma?: RdmaLimits | undefined
+  /** True: no read of the peer's application memory is done at once. */
+  readonly slowReads: boolean
 }
 
 const REGION_ALIGNMENT = 64
@@ -33,32 +39,43 @@ export class LoopbackEnd {
   readonly #limits: ConnectionLimits
   readonly #announce: Announce
   readonly #registered = new Map<number, RegisteredMemory>()
+  readonly exposed: ExposedMemory
   #peer: LoopbackEnd = this
   #descriptors = 0
   #bytesLeft: number
   #posted: Overlapped | null = null
   #signalled = false
+  /** Reads under way, and the signal that must not overtake them. */
+  #reads = 0
+  #signalAfterReads = false
   #closed = false
   #resetReported = false
 
   /** Makes both ends of a connection. */
-  static pair(limits: ConnectionLimits, one: Announce, other: Announce): readonly [LoopbackEnd, LoopbackEnd] {
-    const length = limits.regionBytes
+  static pair(
+    one: { readonly limits: ConnectionLimits; readonly pinned: PinnedMemory; readonly announce: Announce },
+    other: typeof one,
+  ): readonly [LoopbackEnd, LoopbackEnd] {
+    const length = one.limits.regionBytes
     const stride = Math.ceil(length / REGION_ALIGNMENT) * REGION_ALIGNMENT
     const whole = viewsOf(new ArrayBuffer(2 * stride))
     const first = { ...whole, offset: 0, length, descriptor: 0 }
     const second = { ...whole, offset: stride, length, descriptor: 0 }
     const ends = [
-      new LoopbackEnd(limits, { send: first, receive: second }, one),
-      new LoopbackEnd(limits, { send: second, receive: first }, other),
+      new LoopbackEnd(one, { send: first, receive: second }),
+      new LoopbackEnd(other, { send: second, receive: first }),
     ] as const
     ends[0].#peer = ends[1]
     ends[1].#peer = ends[0]
     return ends
   }
 
-  private constructor(limits: ConnectionLimits, memory: ConnectionMemory, announce: Announce) {
+  private constructor(
+    { limits, pinned, announce }: Parameters<typeof LoopbackEnd.pair>[0],
+    memory: ConnectionMemory,
+  ) {
     this.#limits = limits
+    this.exposed = new ExposedMemory(limits.rdma, pinned)
     this.#bytesLeft = limits.registeredBytes
     this.memory = memory
     this.#announce = announce
@@ -94,9 +111,48 @@ export class LoopbackEnd {
     return this.#peer.#closed ? WSA.WSAECONNRESET : 0
   }
 
+  rdmaRead(descriptor: number, offset: number, target: Uint8Array, overlapped: Overlapped | null): Status {
+    const { rdma, slowReads } = this.#limits
+    if (rdma === undefined) return WSA.WSAEOPNOTSUPP
+    if (this.#peer.#closed) return WSA.WSAECONNRESET
+    if (target.length > rdma.maxBytes) return WSA.WSAEINVAL
+    const reading = this.#peer.exposed.beginRead(descriptor, offset, target.length)
+    if (reading === undefined) return WSA.WSAEFAULT
+    if (!slowReads) {
+      target.set(reading.bytes)
+      reading.end()
+      return 0
+    }
+    if (overlapped === null) {
+      reading.end()
+      return WSA.WSAEWOULDBLOCK
+    }
+    overlapped.begin()
+    this.#reads += 1
+    later(() => {
+      reading.end()
+      this.#readDone(overlapped, reading.bytes, target)
+    })
+    return WSA.WSA_IO_PENDING
+  }
+
+  #readDone(overlapped: Overlapped, bytes: Uint8Array, target: Uint8Array): void {
+    this.#reads -= 1
+    if (!this.#closed) target.set(bytes)
+    overlapped.end(this.#closed ? WSA.WSA_OPERATION_ABORTED : 0, this.#closed ? 0 : target.length)
+    if (!overlapped.silent) this.#announce(overlapped)
+    if (this.#reads > 0 || !this.#signalAfterReads) return
+    this.#signalAfterReads = false
+    this.signal()
+  }
+
   signal(): Status {
     const peer = this.#peer
     if (peer.#closed) return WSA.WSAECONNRESET
+    if (this.#reads > 0) {
+      this.#signalAfterReads = true
+      return 0
+    }
     peer.#signalled = true
     peer.#wake()
     return 0
@@ -120,6 +176,7 @@ export class LoopbackEnd {
 
   close(): void {
     this.#closed = true
+    this.exposed.clear()
     this.#wake()
     this.#peer.#wake()
   }
@@ -142,7 +199,7 @@ export class LoopbackEnd {
     if (status === WSA.WSAECONNRESET) this.#resetReported = true
     posted.end(status, 0)
     return () => {
-      if (!posted.silent) this.#announce(posted, status)
+      if (!posted.silent) this.#announce(posted)
     }
   }
 

@@ -13,6 +13,8 @@ import type {
   Status,
   Upcalls,
 } from '../../spi/index.ts'
+import type { ConnectionLimits } from './connection.ts'
+import { PinnedMemory } from './pinned.ts'
 import { LoopbackSocket } from './socket.ts'
 import type { Home } from './socket.ts'
 
@@ -48,6 +50,8 @@ export interface LoopbackOptions {
   readonly limits?: Partial<ProviderLimits>
   /** Bytes that one socket may register beyond its two regions. */
   readonly registeredBytes?: number
+  /** True: reads of the peer's application memory take their time, as over a network. */
+  readonly slowReads?: boolean
 }
 
 const LOCALHOST: readonly ServedSubnet[] = [
@@ -55,7 +59,12 @@ const LOCALHOST: readonly ServedSubnet[] = [
   { family: 'IPv6', address: '::1', prefixLength: 128 },
 ]
 
-const LIMITS: ProviderLimits = { regionBytes: 4096, maxMemoryBytes: 1 << 20, pieceBytes: 1 << 16 }
+const LIMITS: ProviderLimits = {
+  regionBytes: 4096,
+  maxMemoryBytes: 1 << 20,
+  pieceBytes: 1 << 16,
+  rdma: { maxBytes: 64 << 20, thresholdBytes: 64 << 10 },
+}
 
 /**
  * Connects sockets inside one process. The reference implementation of the interface: it does the simplest thing that
@@ -65,7 +74,8 @@ export class LoopbackProvider implements SanProvider, Home {
   readonly name = 'loopback'
   readonly network: LoopbackNetwork
   readonly limits: ProviderLimits
-  readonly registeredBytes: number
+  readonly connectionLimits: ConnectionLimits
+  readonly pinned = new PinnedMemory()
   readonly #subnets: readonly ServedSubnet[]
   readonly #served = new BlockList()
   readonly #sockets = new Set<LoopbackSocket>()
@@ -75,7 +85,8 @@ export class LoopbackProvider implements SanProvider, Home {
   constructor(options: LoopbackOptions) {
     this.network = options.network ?? new LoopbackNetwork()
     this.limits = { ...LIMITS, ...options.limits }
-    this.registeredBytes = options.registeredBytes ?? 8 << 20
+    const { registeredBytes = 8 << 20, slowReads = false } = options
+    this.connectionLimits = { ...this.limits, registeredBytes, slowReads }
     this.#subnets = options.subnets ?? LOCALHOST
     for (const { address, prefixLength, family } of this.#subnets) {
       this.#served.addSubnet(address, prefixLength, family === 'IPv6' ? 'ipv6' : 'ipv4')
@@ -107,6 +118,10 @@ export class LoopbackProvider implements SanProvider, Home {
     if (request.duplicate !== undefined) return failure(WSA.WSAEOPNOTSUPP)
     if (!this.#subnets.some((subnet) => subnet.family === request.family)) return failure(WSA.WSAEAFNOSUPPORT)
     return LoopbackSocket.open(this, this.#upcalls, request.family)
+  }
+
+  evict(memory: Uint8Array): Status {
+    return this.pinned.evict(memory) ? 0 : WSA.WSAEINVAL
   }
 
   serves(address: SocketAddress): boolean {

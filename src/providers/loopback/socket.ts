@@ -11,6 +11,7 @@ import type {
   MemoryRegion,
   NetworkEvents,
   Overlapped,
+  RdmaAccess,
   RegisteredMemory,
   Result,
   SanSocket,
@@ -22,15 +23,16 @@ import type {
   WsaCode,
 } from '../../spi/index.ts'
 import { LoopbackEnd, later } from './connection.ts'
-import type { Announce } from './connection.ts'
+import type { Announce, ConnectionLimits } from './connection.ts'
 import { EventRecord } from './events.ts'
+import type { PinnedMemory } from './pinned.ts'
 import type { LoopbackNetwork } from './provider.ts'
 
 /** What a socket needs of the provider that made it. */
 export interface Home {
   readonly network: LoopbackNetwork
-  readonly limits: { readonly regionBytes: number; readonly maxMemoryBytes: number }
-  readonly registeredBytes: number
+  readonly connectionLimits: ConnectionLimits
+  readonly pinned: PinnedMemory
   serves(address: SocketAddress): boolean
   /** Closed by the provider's last `cleanup`, until {@link forget}. */
   remember(socket: LoopbackSocket): void
@@ -222,6 +224,18 @@ export class LoopbackSocket implements SanSocket {
     return this.#withEnd(asStatus, (end) => end.rdmaWrite(memory, offset, length))
   }
 
+  registerRdmaMemory(memory: Uint8Array, access: RdmaAccess): Result<number> {
+    return this.#withEnd(failure, (end) => end.exposed.register(memory, access))
+  }
+
+  deregisterRdmaMemory(descriptor: number): Status {
+    return this.#withEnd(asStatus, (end) => end.exposed.deregister(descriptor))
+  }
+
+  rdmaRead(descriptor: number, offset: number, target: Uint8Array, overlapped: Overlapped | null): Status {
+    return this.#withEnd(asStatus, (end) => end.rdmaRead(descriptor, offset, target, overlapped))
+  }
+
   signal(): Status {
     return this.#withEnd(asStatus, (end) => end.signal())
   }
@@ -275,7 +289,7 @@ export class LoopbackSocket implements SanSocket {
     pended.end(status, 0)
     if (!pended.silent) {
       later(() => {
-        this.#announce(pended, status)
+        this.#announce(pended)
       })
     }
     return true
@@ -287,8 +301,7 @@ export class LoopbackSocket implements SanSocket {
     const opened = LoopbackSocket.open(this.#home, this.#upcalls, this.#family)
     if (!opened.ok) return opened
     const socket = opened.value
-    const limits = { ...this.#home.limits, registeredBytes: this.#home.registeredBytes }
-    const [near, far] = LoopbackEnd.pair(limits, socket.#announce, from.#announce)
+    const [near, far] = LoopbackEnd.pair(socket.#side, from.#side)
     for (const [option, value] of this.#options) socket.#options.set(option, value)
     socket.#join(near)
     from.#calleeData = calleeData.slice()
@@ -309,8 +322,14 @@ export class LoopbackSocket implements SanSocket {
     this.#events.recordConnect(error)
   }
 
-  readonly #announce: Announce = (overlapped, status) => {
-    this.#upcalls.completeOverlappedRequest(this.#handle, overlapped, status, 0)
+  /** What a connection needs of the socket at its end. */
+  get #side(): Parameters<typeof LoopbackEnd.pair>[0] {
+    const { connectionLimits: limits, pinned } = this.#home
+    return { limits, pinned, announce: this.#announce }
+  }
+
+  readonly #announce: Announce = (overlapped) => {
+    this.#upcalls.completeOverlappedRequest(this.#handle, overlapped, overlapped.status, overlapped.bytes)
   }
 }
 

@@ -43,6 +43,7 @@ const LAWFUL: readonly Fault[] = [
   { call: 'connect', error: 'WSAENETUNREACH' },
   { call: 'connect', error: 'WSAENOBUFS' },
   { call: 'registerMemory', error: 'WSAENOBUFS' },
+  { call: 'registerRdmaMemory', error: 'WSAENOBUFS' },
   { call: 'signal', delayMs: 2 },
   { call: 'set', delayMs: 2 },
   { call: 'completeOverlappedRequest', delayMs: 2 },

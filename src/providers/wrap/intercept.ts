@@ -1,4 +1,4 @@
-import { success } from '../../spi/index.ts'
+import { WSA, failure, success } from '../../spi/index.ts'
 import type {
   Accepted,
   ConditionFunction,
@@ -8,6 +8,7 @@ import type {
   NetworkEvents,
   Overlapped,
   ProviderData,
+  RdmaAccess,
   RegisteredMemory,
   Result,
   SanProvider,
@@ -80,6 +81,8 @@ export function intercept(provider: SanProvider, interceptor: Interceptor): SanP
         const made = provider.socket(request)
         return made.ok ? success(new InterceptedSocket(made.value, numbers)) : made
       }),
+    evict: (memory: Uint8Array) =>
+      interceptor.status(call('evict', memory), () => provider.evict?.(memory) ?? WSA.WSAEINVAL),
     ...(provider.probe !== undefined && {
       probe: (address: SocketAddress) =>
         interceptor.value(call('probe', address), () => provider.probe?.(address) ?? []),
@@ -268,6 +271,27 @@ export class InterceptedSocket implements SanSocket {
   rdmaWrite(memory: RegisteredMemory, offset: number, length: number, overlapped: Overlapped | null): Status {
     const call = this.#call('rdmaWrite', memory, offset, length, overlapped)
     return this.#interceptor.status(call, () => this.#socket.rdmaWrite(memory, offset, length, overlapped))
+  }
+
+  registerRdmaMemory(memory: Uint8Array, access: RdmaAccess): Result<number> {
+    return this.#interceptor.result(
+      this.#call('registerRdmaMemory', memory, access),
+      () => this.#socket.registerRdmaMemory?.(memory, access) ?? failure(WSA.WSAEOPNOTSUPP),
+    )
+  }
+
+  deregisterRdmaMemory(descriptor: number): Status {
+    return this.#interceptor.status(
+      this.#call('deregisterRdmaMemory', descriptor),
+      () => this.#socket.deregisterRdmaMemory?.(descriptor) ?? WSA.WSAEOPNOTSUPP,
+    )
+  }
+
+  rdmaRead(descriptor: number, offset: number, target: Uint8Array, overlapped: Overlapped | null): Status {
+    return this.#interceptor.status(
+      this.#call('rdmaRead', descriptor, offset, target, overlapped),
+      () => this.#socket.rdmaRead?.(descriptor, offset, target, overlapped) ?? WSA.WSAEOPNOTSUPP,
+    )
   }
 
   signal(): Status {

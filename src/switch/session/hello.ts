@@ -3,13 +3,16 @@ import { SESSION_VERSION } from './layout.ts'
 const MAGIC = 0x57_53_44_53
 const BYTES = 20
 
+/** The sender of the hello can read application memory: large blocks may be announced to it. */
+export const FEATURE_RDMA_READ = 1
+
 /** What each side tells the other before the session exists; rides in connect and accept (WSD-NEG-4: at most 256 bytes). */
 export interface Hello {
   /** Bytes of the sender's region: the layout both must agree on. */
   readonly regionBytes: number
   /** Largest ring the sender will ever announce. */
   readonly maxRingBytes: number
-  /** Bits for what a later version can do; unknown ones are ignored. */
+  /** The sum of `FEATURE_…` bits; unknown ones are ignored. */
   readonly features: number
 }
 

@@ -16,12 +16,20 @@ export const RING_BYTES = 4
 export const RING_START = 5
 /** How often something was announced that is not a plain byte; what it was stands in the words after it. */
 export const NEWS = 6
-/** Cursor of the newest urgent byte, and the byte. */
+/** Cursor of the newest urgent byte. */
 export const URGENT_AT = 7
-export const URGENT_BYTE = 8
+/** How many urgent bytes there were, above the newest one in the low 8 bits. */
+export const URGENT = 8
+/** The newest large block: its number, the cursor before which it lies, its length, and the peer's way to it. */
+export const BLOCK = 9
+export const BLOCK_AT = 10
+export const BLOCK_BYTES = 11
+export const BLOCK_DESCRIPTOR = 12
 // Second cache line: what the owner has taken of the peer's.
 export const CONSUMED = 16
 export const ADOPTED_GENERATION = 17
+/** The newest block that was read to its end. */
+export const BLOCK_TAKEN = 18
 
 /** The initiator goes through with the connection. */
 export const FLAG_OPEN = 1

@@ -1,9 +1,24 @@
-import type { ConnectionMemory, SanSocket } from '../../spi/index.ts'
+import { WSA } from '../../spi/index.ts'
+import type { ConnectionMemory, RdmaLimits, SanSocket } from '../../spi/index.ts'
+import { BlockReader, UNREADABLE } from './block-reader.ts'
 import * as layout from './layout.ts'
 import { copyOut, ringIn } from './ring.ts'
 import type { Ring } from './ring.ts'
 import { inlineRingBytes } from './sender.ts'
 import { UrgentMark } from './urgent.ts'
+
+export interface ReceiverParts {
+  readonly socket: SanSocket
+  readonly memory: ConnectionMemory
+  /** What the peer said it would never exceed. */
+  readonly maxRingBytes: number
+  /** Where the stream begins. */
+  readonly firstCursor: number
+  /** Of our provider: whether, and how much at a time, it reads of the peer's application memory. */
+  readonly rdma: RdmaLimits | undefined
+  /** Told when a large block that could not be read at once can be read. */
+  readonly onFetched: () => void
+}
 
 /**
  * The receiving half of a session: takes bytes out of the peer's ring and gives credit. Every word of the peer is read
@@ -15,24 +30,28 @@ export class Receiver {
   readonly #word: number
   readonly #peerWord: number
   readonly #maxRingBytes: number
-  readonly #urgent: UrgentMark
+  readonly #rdma: RdmaLimits | undefined
+  readonly #onFetched: () => void
   #ring: Ring
   #generation = 0
   #consumed = 0
   #broken = false
+  /** What there may be beside plain bytes is made when the peer first announces it: most connections never see it. */
+  #news = 0
+  #urgent: UrgentMark | undefined
+  #blocks: BlockReader | undefined
+  /** Something that is no plain byte lies ahead. */
+  #special = false
 
-  /**
-   * @param maxRingBytes What the peer said it would never exceed.
-   * @param firstCursor Where the stream begins.
-   */
-  constructor(socket: SanSocket, memory: ConnectionMemory, maxRingBytes: number, firstCursor = 0) {
+  constructor({ socket, memory, maxRingBytes, firstCursor, rdma, onFetched }: ReceiverParts) {
     this.#socket = socket
     this.#memory = memory
     this.#word = memory.send.offset / 4
     this.#peerWord = memory.receive.offset / 4
     this.#maxRingBytes = maxRingBytes
     this.#ring = ringIn(memory.receive, layout.HEADER_BYTES, inlineRingBytes(memory.receive.length))
-    this.#urgent = new UrgentMark(memory.receive.words, this.#peerWord)
+    this.#rdma = rdma
+    this.#onFetched = onFetched
     this.#consumed = firstCursor | 0
     if (firstCursor !== 0) this.#publishConsumed()
   }
@@ -46,25 +65,76 @@ export class Receiver {
     return Atomics.load(this.#memory.receive.words, this.#peerWord + layout.FLAGS)
   }
 
-  /** Bytes that can be read now. */
+  /** Bytes that the next read can give. */
   get available(): number {
     const { bytes } = this.#unread()
-    return this.#urgent.isPlain ? bytes : this.#urgent.readable(this.#consumed, bytes)
+    return this.#isPlain ? bytes : this.#readable(bytes)
   }
 
-  /** What the peer has marked as urgent. */
-  get urgent(): UrgentMark {
-    return this.#urgent
+  /** True while nothing but plain bytes was announced. To be asked after the peer's cursor was loaded. */
+  get #isPlain(): boolean {
+    return !this.#special && this.#memory.receive.words[this.#peerWord + layout.NEWS] === this.#news
+  }
+
+  #look(): void {
+    const { words } = this.#memory.receive
+    const news = Atomics.load(words, this.#peerWord + layout.NEWS)
+    if (news !== this.#news) {
+      this.#news = news
+      this.#mark.look()
+      this.#blocks ??= new BlockReader(this.#socket, this.#memory, this.#rdma, this.#onFetched)
+      this.#blocks.look()
+    }
+    if (this.#blocks?.broken === true) this.#broken = true
+    this.#special = this.#urgent?.isAhead === true || (this.#blocks?.left ?? 0) > 0
+  }
+
+  get #mark(): UrgentMark {
+    return (this.#urgent ??= new UrgentMark(this.#memory.receive.words, this.#peerWord))
+  }
+
+  /** How many bytes the next read can give, of `unread` in the ring and what lies between them. */
+  #readable(unread: number): number {
+    this.#look()
+    if (this.#broken) return 0
+    const toBlock = this.#blocks?.distance(this.#consumed, unread) ?? Infinity
+    // What a peer that has reset the connection had exposed cannot be reached any more.
+    if (toBlock === 0) return (this.flags & layout.FLAG_ABORT) === 0 ? (this.#blocks?.left ?? 0) : 0
+    const toMark = this.#urgent?.distance(this.#consumed, unread) ?? Infinity
+    const most = Math.min(unread, toBlock)
+    if (toMark > 0) return Math.min(most, toMark)
+    return this.urgentInline ? most : most - 1
+  }
+
+  get urgentInline(): boolean {
+    return this.#urgent?.inline ?? false
+  }
+  set urgentInline(inline: boolean) {
+    this.#mark.inline = inline
   }
 
   /** True when the next byte of the stream is the urgent one. */
   get atMark(): boolean {
-    return this.#urgent.distance(this.#consumed, this.#unread().bytes) === 0
+    const unread = this.#unread().bytes
+    this.#look()
+    return (
+      this.#blocks?.distance(this.#consumed, unread) !== 0 &&
+      this.#urgent?.distance(this.#consumed, unread) === 0
+    )
+  }
+
+  /** True once for each mark that lies ahead. */
+  tellUrgent(): boolean {
+    if (this.#isPlain) return false
+    this.#look()
+    return this.#urgent?.tell() === true
   }
 
   /** The urgent byte, out of line; see {@link UrgentMark.take}. */
   takeUrgent(peek: boolean): number {
-    return this.#urgent.take(this.#consumed, this.#unread().bytes, peek)
+    const unread = this.#unread().bytes
+    this.#look()
+    return this.#urgent?.take(this.#consumed, unread, peek) ?? -WSA.WSAEINVAL
   }
 
   /** Copies up to `maxBytes` out; returns how many. */
@@ -73,6 +143,22 @@ export class Receiver {
     // A peer may announce rings faster than we follow; what is left is read next time.
     for (let adoptions = 0; done < maxBytes && adoptions < MAX_ADOPTIONS;) {
       const { here, bytes } = this.#unread()
+      let length = Math.min(here, maxBytes - done)
+      if (!this.#isPlain) {
+        const stop = this.#nextStop(here, bytes)
+        if (stop === 'mark') {
+          if (done > 0) break
+          this.#passMark()
+          continue
+        }
+        if (stop === 'block') {
+          const read = this.#readBlock(target, to + done, maxBytes - done)
+          done += read
+          if (read === 0) break
+          continue
+        }
+        length = Math.min(length, stop)
+      }
       if (bytes === 0) break
       // All of this ring is read: the rest lies in the next one. The writer may free the old ring as soon as it sees that
       // we have moved on, so it must see first that everything in it was taken.
@@ -82,18 +168,6 @@ export class Receiver {
         if (!this.#adopt()) break
         continue
       }
-      let length = Math.min(here, maxBytes - done)
-      if (!this.#urgent.isPlain) {
-        const ahead = this.#urgent.distance(this.#consumed, bytes)
-        // No read goes across the mark, so that the application can tell what lies before it from what lies behind.
-        if (ahead === 0 && done > 0) break
-        if (ahead === 0 && this.#urgent.pass()) {
-          this.#consumed = (this.#consumed + 1) | 0
-          this.#giveCredit()
-          continue
-        }
-        if (ahead > 0) length = Math.min(length, ahead)
-      }
       copyOut(this.#ring, this.#consumed, target, to + done, length)
       this.#consumed = (this.#consumed + length) | 0
       done += length
@@ -101,6 +175,29 @@ export class Receiver {
     }
     if (done > 0) this.#giveCredit()
     return done
+  }
+
+  /** What the next read begins with: plain bytes, this many at most, or something else. */
+  #nextStop(here: number, unread: number): number | 'mark' | 'block' {
+    this.#look()
+    const toBlock = this.#blocks?.distance(this.#consumed, unread) ?? Infinity
+    if (toBlock === 0) return 'block'
+    const toMark = here === 0 ? Infinity : (this.#urgent?.distance(this.#consumed, unread) ?? Infinity)
+    return toMark === 0 ? 'mark' : Math.min(toBlock, toMark)
+  }
+
+  // No read goes across the mark, so that the application can tell what lies before it from what lies behind.
+  #passMark(): void {
+    if (this.#urgent?.pass() !== true) return
+    this.#consumed = (this.#consumed + 1) | 0
+    this.#giveCredit()
+  }
+
+  #readBlock(target: Uint8Array, to: number, maxBytes: number): number {
+    const read = this.#blocks?.read(target, to, maxBytes) ?? 0
+    if (read !== UNREADABLE) return read
+    this.#broken = true
+    return 0
   }
 
   /** A new buffer of at most `maxBytes`, or undefined when nothing is there. The caller owns it. */

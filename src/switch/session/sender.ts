@@ -107,6 +107,17 @@ export class Sender {
     return taken
   }
 
+  /** Publishes what is announced in the header, and tells the peer. */
+  announce(): void {
+    this.#socket.rdmaWrite(this.#memory.send, 0, layout.HEADER_BYTES, null)
+    this.#socket.signal()
+  }
+
+  /** The cursor of the next byte. */
+  get produced(): number {
+    return this.#produced
+  }
+
   /**
    * As {@link write}, of one chunk whose last byte is urgent. The mark is set before the byte can be seen, so that nobody
    * takes it for a plain one; it travels in its place in the stream (WSD-URG-4).
@@ -117,8 +128,9 @@ export class Sender {
     const taken = last === 0 ? 0 : this.write([bytes.subarray(0, last)], 0, 0)
     if (taken < last || !this.#makeRoom()) return taken
     const { words } = this.#memory.send
-    words[this.#word + layout.URGENT_AT] = this.#produced
-    words[this.#word + layout.URGENT_BYTE] = bytes[last] ?? 0
+    const count = (words[this.#word + layout.URGENT] ?? 0) >>> 8
+    Atomics.store(words, this.#word + layout.URGENT_AT, this.#produced)
+    Atomics.store(words, this.#word + layout.URGENT, ((count + 1) << 8) | (bytes[last] ?? 0))
     Atomics.add(words, this.#word + layout.NEWS, 1)
     return taken + this.write([bytes.subarray(last)], 0, 0)
   }

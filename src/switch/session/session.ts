@@ -10,6 +10,9 @@ import type {
   WsaCode,
 } from '../../spi/index.ts'
 import { invariant } from '../../base/invariant.ts'
+import { BlockSender } from './block-sender.ts'
+import type { LargeDone } from './block-sender.ts'
+import { FEATURE_RDMA_READ } from './hello.ts'
 import type { Hello } from './hello.ts'
 import * as layout from './layout.ts'
 import { Receiver } from './receiver.ts'
@@ -44,8 +47,11 @@ export class Session implements Stream {
   readonly socket: SanSocket
   /** What is taken is in the peer's hands. */
   readonly unsent = 0
+  readonly #parts: SessionParts
   readonly #sender: Sender
   readonly #receiver: Receiver
+  /** Made for the first large send. */
+  #blocks: BlockSender | undefined
   readonly #receive = new Overlapped({
     completed: (status) => {
       this.#received(status)
@@ -66,9 +72,17 @@ export class Session implements Stream {
     this.socket = parts.socket
     const maxRingBytes = Math.min(parts.limits.maxMemoryBytes, parts.peerHello.maxRingBytes)
     this.#sendBufferBytes = Math.max(maxRingBytes, parts.limits.regionBytes)
-    const { socket, memory, limits, firstCursor } = parts
+    const { socket, memory, limits, peerHello, firstCursor = 0 } = parts
+    this.#parts = parts
     this.#sender = new Sender(socket, memory, maxRingBytes, limits.pieceBytes, firstCursor)
-    this.#receiver = new Receiver(socket, memory, parts.peerHello.maxRingBytes, firstCursor)
+    this.#receiver = new Receiver({
+      socket,
+      memory,
+      maxRingBytes: peerHello.maxRingBytes,
+      firstCursor,
+      rdma: limits.rdma,
+      onFetched: this.#fetched,
+    })
     this.#post()
     if (parts.role === 'initiator') {
       this.#sender.raise(layout.FLAG_OPEN)
@@ -121,6 +135,40 @@ export class Session implements Stream {
   sendUrgent(bytes: Uint8Array): number {
     const refused = this.#refusal([bytes], 0, 0)
     return refused ?? this.#wrote(this.#sender.writeUrgent(bytes), bytes.length)
+  }
+
+  /**
+   * Sends `bytes` after everything written before, without a copy of ours: the peer reads them from where they are, which
+   * belongs to the session until `done` is called: with 0 when the peer has read all of it, `WSAECONNRESET` when it is gone,
+   * `WSA_OPERATION_ABORTED` after a close or reset here (which is a reset to the peer, who misses the rest). What is written
+   * meanwhile comes behind it.
+   *
+   * @returns 0, and `done` follows in a turn of its own. Anything else, and nothing has happened: `WSAEOPNOTSUPP` where the
+   *   providers of both ends cannot do it or {@link largeThresholdBytes} is not exceeded, `WSAEALREADY` while another one is
+   *   under way, `WSAENOBUFS` when the memory cannot be registered, or why {@link write} would fail. {@link write} carries the
+   *   bytes then.
+   * @source WSD-LARGE-1, -2, -1E; WSD-XFER-13
+   */
+  sendLarge(bytes: Uint8Array, done: LargeDone): Status {
+    const { socket, memory, limits, peerHello } = this.#parts
+    if (this.#state !== 'open' && this.#state !== 'halfOpen') {
+      return this.#state === 'reset' ? WSA.WSAECONNRESET : WSA.WSAESHUTDOWN
+    }
+    if (this.#peerGone || (this.#receiver.flags & (layout.FLAG_ABORT | layout.FLAG_CLOSED)) !== 0) return WSA.WSAECONNRESET
+    const peerReads = (peerHello.features & FEATURE_RDMA_READ) !== 0
+    this.#blocks ??= new BlockSender(socket, memory, peerReads ? limits.rdma : undefined)
+    const status = this.#blocks.send(bytes, this.#sender.produced, done)
+    if (status !== 0) return status
+    this.#bytesWritten += bytes.length
+    this.#sender.announce()
+    return 0
+  }
+
+  /** Up to this many bytes are always written; infinitely many where large sends cannot be. */
+  get largeThresholdBytes(): number {
+    const { limits, peerHello } = this.#parts
+    const possible = (peerHello.features & FEATURE_RDMA_READ) !== 0 ? limits.rdma : undefined
+    return possible?.thresholdBytes ?? Infinity
   }
 
   /** Why nothing can be written now, or what a write to a closed peer answers. */
@@ -183,10 +231,10 @@ export class Session implements Stream {
 
   /** True: urgent bytes are part of the stream; the option SO_OOBINLINE. */
   get urgentInline(): boolean {
-    return this.#receiver.urgent.inline
+    return this.#receiver.urgentInline
   }
   set urgentInline(inline: boolean) {
-    this.#receiver.urgent.inline = inline
+    this.#receiver.urgentInline = inline
   }
 
   /** True when the stream has been read up to the urgent byte; SIOCATMARK. */
@@ -241,7 +289,8 @@ export class Session implements Stream {
 
   // The kernel closes the sockets of a process that dies: with a reset where it had bytes unread, else with an end.
   #died(flags: number): boolean {
-    return this.#peerGone && (flags & layout.FLAG_CLOSED) === 0 && this.#sender.unread
+    if (!this.#peerGone || (flags & layout.FLAG_CLOSED) !== 0) return false
+    return this.#sender.unread || this.#blocks?.pending === true
   }
 
   // --- the end ------------------------------------------------------------------------------------------------------
@@ -261,7 +310,9 @@ export class Session implements Stream {
 
   #end(flags: number): void {
     this.#blocked = false
-    this.#sender.raise(flags)
+    // A large send that is cut off leaves a gap: the peer must not take it for the end.
+    const cut = this.#blocks?.pending === true ? layout.FLAG_ABORT : 0
+    this.#sender.raise(cut === 0 ? flags : (flags & ~layout.FLAG_END) | cut)
     this.#move('close')
     this.socket.close()
   }
@@ -277,6 +328,7 @@ export class Session implements Stream {
 
   /** The posted receive has completed: the peer signalled, or is gone. */
   #received(status: Status): void {
+    if (this.#blocks !== undefined) this.#settleLarge(status)
     if (this.#state === 'closed') return
     if (status === 0) this.#post()
     else this.#peerGone = true
@@ -287,11 +339,21 @@ export class Session implements Stream {
     }
     if (this.#readsPossible) {
       this.#receiver.credit()
-      if (!this.#receiver.urgent.isPlain && this.#receiver.urgent.look()) this.#owner?.urgent?.()
+      if (this.#receiver.tellUrgent()) this.#owner?.urgent?.()
     }
     // Reading first, as the kernel's events come; either may close the session.
     if (this.#readsPossible) this.#owner?.readable()
     if (this.#blocked && this.#mayWrite()) this.#owner?.writable()
+  }
+
+  #settleLarge(status: Status): void {
+    if (this.#state === 'closed') this.#blocks?.fail(WSA.WSA_OPERATION_ABORTED)
+    else if (status === 0) this.#blocks?.settle()
+    else this.#blocks?.fail(WSA.WSAECONNRESET)
+  }
+
+  readonly #fetched = (): void => {
+    if (this.#readsPossible) this.#owner?.readable()
   }
 
   /**

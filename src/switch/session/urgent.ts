@@ -16,12 +16,12 @@ export class UrgentMark {
   inline = false
   readonly #words: Int32Array
   readonly #base: number
-  /** Announcements seen. */
+  /** The newest word seen. */
   #seen = 0
   /** Cursor of the urgent byte that the stream has not passed yet. */
   #at: number | undefined
-  #byte = 0
   #taken = false
+  #told = true
 
   /** @param base Word index of the peer's header. */
   constructor(words: Int32Array, base: number) {
@@ -29,38 +29,35 @@ export class UrgentMark {
     this.#base = base
   }
 
-  /** True while there is nothing but plain bytes; for the reader's fast path. */
-  get isPlain(): boolean {
-    return this.#at === undefined && this.#words[this.#base + layout.NEWS] === this.#seen
+  /** A mark lies ahead. */
+  get isAhead(): boolean {
+    return this.#at !== undefined
   }
 
-  /** Looks for a new mark; true when there is one. To be asked after the peer's cursor was loaded. */
-  look(): boolean {
+  /** Looks for a new mark. To be asked after the peer's cursor was loaded. */
+  look(): void {
     for (let looks = 0; looks < LOOKS; looks++) {
-      const news = Atomics.load(this.#words, this.#base + layout.NEWS)
-      if (news === this.#seen) return looks > 0
-      const at = this.#words[this.#base + layout.URGENT_AT] ?? 0
-      this.#byte = (this.#words[this.#base + layout.URGENT_BYTE] ?? 0) & 0xff
-      this.#at = at
+      const word = Atomics.load(this.#words, this.#base + layout.URGENT)
+      if (word === this.#seen) return
+      this.#at = Atomics.load(this.#words, this.#base + layout.URGENT_AT)
       this.#taken = false
-      this.#seen = news
+      this.#told = false
+      this.#seen = word
     }
-    return true
+  }
+
+  /** True once for each mark found, while it lies ahead. */
+  tell(): boolean {
+    const news = !this.#told && this.isAhead
+    this.#told = true
+    return news
   }
 
   /** Bytes between `consumed` and the mark; infinitely many when no mark lies among what is `unread`. */
   distance(consumed: number, unread: number): number {
-    this.look()
     if (this.#at === undefined) return Infinity
     const ahead = (this.#at - consumed) >>> 0
     return ahead < unread ? ahead : Infinity
-  }
-
-  /** How many of `unread` bytes the next read can give. */
-  readable(consumed: number, unread: number): number {
-    const ahead = this.distance(consumed, unread)
-    if (ahead > 0) return Math.min(ahead, unread)
-    return this.inline ? unread : unread - 1
   }
 
   /** The stream passes the mark; true when the byte there is to be skipped. */
@@ -77,6 +74,6 @@ export class UrgentMark {
   take(consumed: number, unread: number, peek: boolean): number {
     if (this.distance(consumed, unread) === Infinity || this.inline || this.#taken) return -WSA.WSAEINVAL
     this.#taken = !peek
-    return this.#byte
+    return this.#seen & 0xff
   }
 }
