@@ -4,9 +4,12 @@
  */
 import net from 'node:net'
 import { processSwitch, warnUnavailable } from './compose/process-switch.ts'
+import { inspectConnections } from './faces/net/held-arrivals.ts'
+import type { Inspect } from './faces/net/inspect.ts'
 
 export { BlockList, SocketAddress, isIP, isIPv4, isIPv6 } from 'node:net'
 export type * from 'node:net'
+export type { Inspect, InspectRequest, Inspection } from './faces/net/inspect.ts'
 
 let warned = false
 
@@ -29,17 +32,45 @@ export class Socket extends net.Socket {
   }
 }
 
+/** Options of `net.createServer`, and one more. */
+export interface ServerOpts extends net.ServerOpts {
+  /** Judges each peer before it is connected. */
+  readonly inspect?: Inspect
+}
+
+type ConnectionListener = (socket: net.Socket) => void
+
 /** A `net.Server` that listens on the SAN providers, too. */
 export class Server extends net.Server {
-  constructor(...args: ConstructorParameters<typeof net.Server>) {
-    super(...args)
+  constructor(connectionListener?: ConnectionListener)
+  constructor(options?: ServerOpts, connectionListener?: ConnectionListener)
+  constructor(...args: unknown[]) {
+    super(...(args as ConstructorParameters<typeof net.Server>))
     claim(this)
+    const [options] = args as [ServerOpts?]
+    if (options?.inspect !== undefined) setInspect(this, options.inspect)
   }
 }
 
-/** As `net.createServer`. */
-export function createServer(...args: Parameters<typeof net.createServer>): Server {
-  return new Server(...(args as ConstructorParameters<typeof net.Server>))
+/**
+ * Lets `inspect` judge whoever connects to `server`: any server, of `node:http` as well, switched or not.
+ *
+ * @throws when the server listens already.
+ */
+export function setInspect(server: net.Server, inspect: Inspect): void {
+  if (typeof inspect !== 'function')
+    throw new TypeError('Cannot inspect connections: inspect is not a function')
+  if (server.listening) throw new Error('Cannot inspect connections: the server listens already')
+  const whole = processSwitch()
+  const under = 'unavailable' in whole ? inspectConnections : whole.inspect
+  under(server, inspect)
+}
+
+/** As `net.createServer`; `inspect` among the options judges each peer before it is connected. */
+export function createServer(connectionListener?: ConnectionListener): Server
+export function createServer(options?: ServerOpts, connectionListener?: ConnectionListener): Server
+export function createServer(...args: unknown[]): Server {
+  return new Server(...(args as ConstructorParameters<typeof Server>))
 }
 
 type ConnectArguments = Parameters<typeof net.connect>
@@ -58,5 +89,5 @@ export function connect(...args: unknown[]): Socket {
 
 export const createConnection = connect
 
-const face = { ...net, Socket, Server, Stream: Socket, createServer, connect, createConnection }
+const face = { ...net, Socket, Server, setInspect, Stream: Socket, createServer, connect, createConnection }
 export default face

@@ -1,6 +1,7 @@
 import { appendFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { NetFace } from '../faces/net/face.ts'
+import { inspectConnections } from '../faces/net/held-arrivals.ts'
 import { loadShm } from '../native/load.ts'
 import { shm } from '../providers/shm/index.ts'
 import type { ShmProvider } from '../providers/shm/index.ts'
@@ -22,6 +23,8 @@ export interface ProcessSwitch {
   install(everything: boolean): void
   /** Makes a socket or server this switch's business where not everything is. */
   claim(owner: object): void
+  /** Lets `inspect` judge whoever connects to `server`. */
+  readonly inspect: typeof inspectConnections
 }
 
 /** Only one copy of sockswitch may sit under `node:net`, however often and in whatever format it was loaded. */
@@ -88,6 +91,7 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
     claim(owner) {
       claimed.add(owner)
     },
+    inspect: inspectConnections,
   }
   return whole
 }

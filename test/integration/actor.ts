@@ -120,6 +120,10 @@ const orders: Readonly<Record<string, (order: Order, reply: Reply) => void>> = {
     })
     socket?.destroy()
   },
+  reset({ key }, reply) {
+    sockets.get(key as string)?.resetAndDestroy()
+    reply({})
+  },
   /** Takes every descriptor that is left but `leave`. */
   hoard({ leave }, reply) {
     try {

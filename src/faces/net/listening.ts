@@ -7,10 +7,11 @@ import type { Arrival } from '../../switch/listen.ts'
 import type { Reason } from '../../switch/reasons.ts'
 import type { SwitchSocket } from '../../switch/socket.ts'
 import { mapped } from './addresses.ts'
+import { holdArrivals } from './held-arrivals.ts'
 import { asyncResource, newSocketHandle, ownerOf } from './internals.ts'
 import type { OwnerServer, TcpHandle } from './internals.ts'
-import { beforeClose, plainly } from './surroundings.ts'
-import type { Surroundings } from './surroundings.ts'
+import { afterClose, plainly } from './surroundings.ts'
+import type { ShowAddress, Surroundings } from './surroundings.ts'
 import { HandleTcpSocket } from './tcp-socket.ts'
 
 /** A listener as `sockswitch ls` shows it. */
@@ -88,21 +89,28 @@ export class Listening {
     const tcp = new HandleTcpSocket(handle, this.#surroundings.ports, { listen: call })
     const socket = this.#surroundings.switch.socket(tcp)
     const resource = asyncResource('TCPSERVERWRAP')
+    const inspections = holdArrivals(owner, handle)
     const onconnection = handle.onconnection
     let family: SocketAddress['family'] = 'IPv4'
+    const condition = inspections?.condition(() => showFor(family))
     const status = socket.listen(
       backlog,
       (arrival) => {
+        if (arrival.request !== undefined) inspections?.arrived(arrival.request)
         this.#arrive(handle, family, arrival, resource)
       },
-      { stay: this.#listenStays(handle, owner) },
+      {
+        stay: this.#listenStays(handle, owner),
+        condition: condition && ((request) => resource.runInAsyncScope(condition, undefined, request)),
+      },
     )
     if (status !== 0) return tcp.lastStatus
     const bound = tcp.localAddress()
     if (bound.ok) family = bound.value.family
     this.#listening.set(handle, { socket, tcp })
     this.#surroundings.switch.track(socket)
-    beforeClose(handle, () => {
+    // TCP/IP first: a peer that the SAN turns away finds nobody there.
+    afterClose(handle, () => {
       this.#listening.delete(handle)
       this.#surroundings.switch.untrack(socket)
       socket.close()
@@ -138,8 +146,7 @@ export class Listening {
       arrival.session.reset()
       return
     }
-    // An IPv6 listener shows IPv4 peers as mapped addresses.
-    const show = family === 'IPv6' ? mapped : plainly
+    const show = showFor(family)
     // A native handle is made before the callback enters the listener's context, and knows nothing of it.
     const client = newSocketHandle(this.#surroundings.internals)
     this.#surroundings.adopt(client, {
@@ -154,6 +161,11 @@ export class Listening {
     })
     resource.runInAsyncScope(onconnection, handle, 0, client)
   }
+}
+
+/** An IPv6 listener shows IPv4 peers as mapped addresses. */
+function showFor(family: SocketAddress['family']): ShowAddress {
+  return family === 'IPv6' ? mapped : plainly
 }
 
 let clusterWorker: boolean | undefined

@@ -29,12 +29,17 @@ export function reasonOf(handle: TcpHandle): Reason | undefined {
   return (handle as Noted)[REASON]
 }
 
-/** What to do when a handle is closed; one thing at a time. */
+/** What to do when a handle is closed, and once its descriptor is; one thing at a time. */
 const BEFORE_CLOSE = Symbol('sockswitch.beforeClose')
-type Closing = TcpHandle & { [BEFORE_CLOSE]?: (() => void) | undefined }
+const AFTER_CLOSE = Symbol('sockswitch.afterClose')
+type Closing = TcpHandle & { [BEFORE_CLOSE]?: (() => void) | undefined; [AFTER_CLOSE]?: (() => void) | undefined }
 
 export function beforeClose(handle: TcpHandle, action: () => void): void {
   ;(handle as Closing)[BEFORE_CLOSE] = action
+}
+
+export function afterClose(handle: TcpHandle, action: () => void): void {
+  ;(handle as Closing)[AFTER_CLOSE] = action
 }
 
 export function hookClose({ prototype }: Internals): void {
@@ -45,7 +50,12 @@ export function hookClose({ prototype }: Internals): void {
       this[BEFORE_CLOSE] = undefined
       before()
     }
+    const after = this[AFTER_CLOSE]
     original.call(this, done)
+    if (after !== undefined) {
+      this[AFTER_CLOSE] = undefined
+      after()
+    }
   }
 }
 
