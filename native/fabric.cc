@@ -77,6 +77,7 @@ void Fabric::Probe() {
   fi_info* hints = Hints();
   probed_ = fi_getinfo(kVersion, nullptr, nullptr, 0, hints, &infos_);
   fi_freeinfo(hints);
+  answered_ = true;
 }
 
 int Fabric::Open() {

@@ -1,6 +1,7 @@
 // The endpoints of one event loop over one libfabric provider: listening, connecting, messages, RDMA writes. Everything runs
 // on the loop's thread, but the first question to libfabric. What happens is appended to a batch of events.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -75,6 +76,8 @@ class Fabric {
   Fabric(std::string provider, FabricShape shape);
   ~Fabric();
 
+  // libfabric has answered: Open does not wait.
+  bool Answered() const { return answered_; }
   // Waits for libfabric's first answer where it is not there yet, and opens the fabric. 0 or -errno.
   int Open();
   // A local address of each interface the provider runs on; after Open.
@@ -123,6 +126,7 @@ class Fabric {
   std::string provider_;
   FabricShape shape_;
   std::thread probe_;
+  std::atomic<bool> answered_{false};
   int probed_ = 0;
   fi_info* infos_ = nullptr;
   bool opened_ = false;

@@ -34,7 +34,7 @@ class JsFabric : public Napi::ObjectWrap<JsFabric> {
          InstanceMethod<&JsFabric::Send>("send"), InstanceMethod<&JsFabric::Write>("write"),
          InstanceMethod<&JsFabric::Receive>("receive"), InstanceMethod<&JsFabric::Close>("close"),
          InstanceMethod<&JsFabric::Release>("release"), InstanceMethod<&JsFabric::Poll>("poll"),
-         InstanceMethod<&JsFabric::Stats>("stats"), InstanceMethod<&JsFabric::Destroy>("destroy"), InstanceAccessor<&JsFabric::EventFd>("eventFd"),
+         InstanceMethod<&JsFabric::Stats>("stats"), InstanceMethod<&JsFabric::Destroy>("destroy"), InstanceAccessor<&JsFabric::Answered>("answered"), InstanceAccessor<&JsFabric::EventFd>("eventFd"),
          InstanceMethod<&JsFabric::Events>("events"), InstanceAccessor<&JsFabric::Source>("source")});
   }
 
@@ -191,6 +191,8 @@ class JsFabric : public Napi::ObjectWrap<JsFabric> {
     result.Set("errors", static_cast<double>(stats.errors));
     return result;
   }
+
+  Napi::Value Answered(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), fabric_->Answered()); }
 
   Napi::Value EventFd(const Napi::CallbackInfo& info) { return Answer(info, fabric_->event_fd()); }
 

@@ -103,6 +103,18 @@ int AskSockDiag(const Endpoint& endpoint, inet_diag_msg* found) {
   }
 }
 
+// The address from which a connect to another host would leave. A datagram socket is connected without a packet.
+bool SourceFor(const Endpoint& destination, socklen_t length, Endpoint* local) {
+  int fd = socket(destination.base.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  socklen_t local_length = sizeof *local;
+  bool found = connect(fd, &destination.base, length) == 0 && getsockname(fd, &local->base, &local_length) == 0;
+  int error = errno;
+  close(fd);
+  errno = error;
+  return found;
+}
+
 }  // namespace
 
 void PrepareTcp() { DiagSocket(); }
@@ -145,7 +157,12 @@ int ReserveTcpPort(const std::string& address, uint16_t port, std::string* local
   if (fd < 0) return -errno;
   Endpoint bound = {};
   socklen_t bound_length = sizeof bound;
-  if (bind(fd, &local.base, length) != 0 || getsockname(fd, &bound.base, &bound_length) != 0 ||
+  bool is_bound = bind(fd, &local.base, length) == 0;
+  if (!is_bound && errno == EADDRNOTAVAIL && SourceFor(destination, length, &local)) {
+    (local.base.sa_family == AF_INET ? local.v4.sin_port : local.v6.sin6_port) = 0;
+    is_bound = bind(fd, &local.base, length) == 0;
+  }
+  if (!is_bound || getsockname(fd, &bound.base, &bound_length) != 0 ||
       !Format(bound, local_address, local_port)) {
     int error = errno;
     close(fd);

@@ -3,7 +3,9 @@ import { createServer } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import type { AddressInfo } from 'node:net'
-import { loadShm } from '../native/load.ts'
+import { FABRICS } from '../compose/fabric.ts'
+import type { FabricNative } from '../native/fabric.ts'
+import { loadFabric, loadShm } from '../native/load.ts'
 import type { ShmNative } from '../native/shm.ts'
 
 /** One thing that has to work, or would help. */
@@ -50,6 +52,7 @@ async function examine(): Promise<Check[]> {
     rendezvous(native),
     await listenerOwner(native),
     cpus(),
+    fabricCheck(),
     environment(),
     carried(),
   ]
@@ -97,6 +100,32 @@ async function listenerOwner(native: ShmNative): Promise<Check> {
     detail: 'the kernel does not tell, so no peer can be trusted',
     remedy: 'modprobe inet_diag tcp_diag; allow AF_NETLINK sockets in the sandbox or seccomp profile',
   }
+}
+
+/** Nothing is broken without it: it carries connections to other hosts, where the user asks for that. */
+function fabricCheck(): Check {
+  const name = 'fabric'
+  const wanted = process.env['SOCKSWITCH_FABRIC'] ?? 'off'
+  const loaded = loadFabric()
+  if ('reason' in loaded) {
+    const verdict = wanted === 'off' ? 'ok' : 'slower'
+    return { name, verdict, detail: `connections to other hosts stay on TCP/IP: ${loaded.reason}` }
+  }
+  const found = FABRICS.flatMap((provider) => (provider === 'off' ? [] : fabricAddresses(loaded.native, provider)))
+  const detail = `libfabric ${loaded.native.version}: ${found.join('; ') || 'no provider that connects'}; SOCKSWITCH_FABRIC=${wanted}`
+  return wanted !== 'off' || found.length === 0
+    ? { name, verdict: 'ok', detail }
+    : { name, verdict: 'ok', detail, remedy: FABRIC_ADVICE }
+}
+
+const FABRIC_ADVICE =
+  'SOCKSWITCH_FABRIC=verbs on both hosts where there are RDMA devices; =tcp pays for short messages between hosts with CPUs to spare (docs/fabric.md)'
+
+function fabricAddresses(native: FabricNative, provider: string): string[] {
+  const endpoints = new native.Fabric(provider, 1, 64, 1, 64)
+  const addresses = endpoints.open() === 0 ? endpoints.addresses() : []
+  endpoints.destroy()
+  return addresses.length === 0 ? [] : [`${provider} on ${addresses.join(', ')}`]
 }
 
 function cpus(): Check {

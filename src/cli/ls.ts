@@ -51,8 +51,20 @@ function show(report: ProcessReport): void {
       ...(c.observed.connects + c.observed.accepts === 0 ? [] : [`would have been switched: connects ${String(c.observed.connects)}, accepts ${String(c.observed.accepts)}`]),
       `links ${String(c.links)}, shared memory ${formatBytes(c.sharedBytes)}`,
       `wake-ups ${String(c.wakes)}, sleeps ${String(c.sleeps)}, spins ${String(c.spinHits)}/${String(c.spins)} useful`,
+      ...fabricCells(report),
     ].join('; ') + '\n',
   )
+}
+
+function fabricCells({ providers, counters: { fabric } }: ProcessReport): string[] {
+  const unavailable = providers.find(({ name }) => name === 'fabric')?.unavailable
+  if (unavailable !== undefined) return [`no fabric: ${unavailable}`]
+  if (fabric === undefined) return []
+  const { links, connections, messagesSent, messagesReceived, writes, writtenBytes, retries, errors, silenced } = fabric
+  return [
+    `fabric links ${String(links)}, connections ${String(connections)}, messages out ${String(messagesSent)} in ${String(messagesReceived)}`,
+    `RDMA writes ${String(writes)} (${formatBytes(writtenBytes)}), retries ${String(retries)}, errors ${String(errors)}, silent peers ${String(silenced)}`,
+  ]
 }
 
 function settings({ node, profile, mode, rules }: ProcessReport): string {

@@ -1,3 +1,5 @@
+import { FABRICS, readFabricConfig } from './fabric.ts'
+import type { FabricConfig } from './fabric.ts'
 import { inlineRules, readRules } from './rules.ts'
 import type { Rule } from './rules.ts'
 
@@ -8,6 +10,8 @@ export interface Config {
   /** The first that fits decides. */
   readonly rules: readonly Rule[]
   readonly profile: Profile
+  /** What carries connections between hosts. */
+  readonly fabric: FabricConfig
   /** Where to append one line of counters at exit; for test runners. */
   readonly statsFile: string | undefined
 }
@@ -26,6 +30,9 @@ export type Profile = keyof typeof PROFILES
 
 const VARIABLES = {
   SOCKSWITCH: MODES,
+  SOCKSWITCH_FABRIC: FABRICS,
+  SOCKSWITCH_FABRIC_HEARTBEAT: undefined,
+  SOCKSWITCH_FABRIC_NETWORKS: undefined,
   SOCKSWITCH_PROFILE: Object.keys(PROFILES),
   SOCKSWITCH_RULE: undefined,
   SOCKSWITCH_RULES: undefined,
@@ -49,6 +56,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     // What is off reads no file.
     rules: mode === 'off' ? [] : rulesOf(environment),
     profile: (environment['SOCKSWITCH_PROFILE'] ?? 'balanced') as Profile,
+    fabric: readFabricConfig(environment),
     statsFile: environment['SOCKSWITCH_STATS_FILE'],
   }
 }

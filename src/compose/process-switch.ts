@@ -5,11 +5,13 @@ import { inspectConnections } from '../faces/net/held-arrivals.ts'
 import { loadShm } from '../native/load.ts'
 import { shm } from '../providers/shm/index.ts'
 import type { ShmProvider } from '../providers/shm/index.ts'
+import { FabricProvider } from '../providers/fabric/index.ts'
 import { createSwitch } from '../switch/switch.ts'
 import type { Switch } from '../switch/switch.ts'
 import { PROFILES, readConfig } from './config.ts'
 import type { Config } from './config.ts'
 import { openControl } from './control.ts'
+import { composeFabric } from './fabric.ts'
 import { ownNames, policyOf } from './policy.ts'
 import { report } from './report.ts'
 
@@ -18,6 +20,8 @@ export interface ProcessSwitch {
   readonly switch: Switch
   readonly face: NetFace
   readonly shm: ShmProvider
+  /** Between hosts, where the environment asks for it; or why it cannot be had. */
+  readonly fabric: FabricProvider | { readonly reason: string } | undefined
   readonly config: Config
   /** Puts the face under `node:net`, once. `everything`: all sockets of the process, not only claimed ones. */
   install(everything: boolean): void
@@ -47,9 +51,11 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
   // With one usable CPU the peer cannot run while we spin.
   const spinMicroseconds = availableParallelism() > 1 ? PROFILES[config.profile].spinMicroseconds : 0
   const provider = shm({ native, spinMicroseconds })
+  const fabric = composeFabric(config.fabric, provider.turns)
   const policy = policyOf({ rules: config.rules, observe: config.mode === 'observe', program: ownNames })
   const theSwitch = createSwitch({
-    san: [provider],
+    // This host's own addresses are in its networks, too: shared memory comes first.
+    san: fabric instanceof FabricProvider ? [provider, fabric] : [provider],
     schedule: provider.schedule,
     ...(policy && { policy }),
   })
@@ -77,6 +83,7 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
     switch: theSwitch,
     face,
     shm: provider,
+    fabric,
     config,
     install(all) {
       everything ||= all
@@ -96,9 +103,13 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
   return whole
 }
 
-// What was written is in the peers' hands already; an orderly exit adds the end of each stream.
+/** How long the end of the process waits until peers on other hosts have taken what was written. */
+const FAREWELL_MS = 500
+
+// What was written is in the peers' hands already, on this host; an orderly exit adds the end of each stream.
 function goodbye(whole: ProcessSwitch): void {
   whole.face.farewell()
+  if (whole.fabric instanceof FabricProvider) whole.fabric.farewell(FAREWELL_MS)
   if (whole.config.statsFile === undefined) return
   const { stats } = whole.switch
   const line = {

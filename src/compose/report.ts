@@ -1,5 +1,7 @@
 import type { SocketAddress } from '../spi/index.ts'
 import { connectionOf } from '../faces/net/graft.ts'
+import { FabricProvider } from '../providers/fabric/index.ts'
+import type { FabricStats } from '../providers/fabric/index.ts'
 import type { TcpHandle } from '../faces/net/internals.ts'
 import type { ProcessSwitch } from './process-switch.ts'
 
@@ -12,7 +14,13 @@ export interface ProcessReport {
   /** `observe`: nothing is switched. */
   readonly mode: string
   readonly rules: readonly string[]
-  readonly providers: readonly { readonly name: string; readonly description?: string; readonly error?: number }[]
+  readonly providers: readonly {
+    readonly name: string
+    readonly description?: string
+    readonly error?: number
+    /** Why it cannot be had at all. */
+    readonly unavailable?: string
+  }[]
   readonly listeners: readonly ListenerRow[]
   readonly connections: readonly ConnectionRow[]
   readonly counters: Counters
@@ -52,6 +60,8 @@ export interface Counters {
   readonly sleeps: number
   readonly spins: number
   readonly spinHits: number
+  /** Where connections between hosts are asked for. */
+  readonly fabric?: FabricStats
 }
 
 /** The most TCP/IP connections listed one by one; the counters always count all. */
@@ -67,7 +77,7 @@ export function report(whole: ProcessSwitch): ProcessReport {
     profile: whole.config.profile,
     mode: whole.config.mode,
     rules: whole.config.rules.map(({ text }) => text),
-    providers: whole.switch.reports,
+    providers: [...whole.switch.reports, ...missing(whole)],
     listeners: whole.face.listeners().map(({ local, providers, reason }) => ({
       local,
       providers: ['tcpip', ...providers],
@@ -86,8 +96,13 @@ export function report(whole: ProcessSwitch): ProcessReport {
       sleeps: shm.poller?.sleeps ?? 0,
       spins: shm.poller?.spins ?? 0,
       spinHits: shm.poller?.hits ?? 0,
+      ...(whole.fabric instanceof FabricProvider && { fabric: whole.fabric.stats }),
     },
   }
+}
+
+function missing({ fabric }: ProcessSwitch): ProcessReport['providers'] {
+  return fabric !== undefined && 'reason' in fabric ? [{ name: 'fabric', unavailable: fabric.reason }] : []
 }
 
 function sanRows(whole: ProcessSwitch): ConnectionRow[] {

@@ -21,6 +21,8 @@ export interface FabricNative {
 export interface Fabric {
   /** Waits for libfabric's first answer, which a thread asks for from the start; 0 or why there is no such provider. */
   open(): number
+  /** libfabric has answered: {@link open} does not wait. */
+  readonly answered: boolean
   /** A local address of each interface the provider runs on. */
   addresses(): readonly string[]
   listen(address: string, service: number): number

@@ -202,6 +202,7 @@ export interface SanSocket extends RdmaSocket {
    * Posts the receive that the peer's next signal completes.
    *
    * - RECV-1 Answers `WSA_IO_PENDING`; exactly one completion follows: 0 on a signal, `WSAECONNRESET` once the peer is gone,
+   *   `WSAECONNABORTED` where the transport failed and nobody knows what became of the peer,
    *   `WSA_OPERATION_ABORTED` on `close` here.
    * - RECV-2 Never completes from inside the call.
    * - RECV-3 One may be posted at a time: `WSAEALREADY` otherwise. When the peer is gone and was reported:

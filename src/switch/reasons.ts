@@ -11,6 +11,7 @@ export const REASONS = {
   'peer-not-owner': 'whoever offers the SAN connection does not own the TCP listener at the address',
   'peer-malformed': 'the peer offered something malformed',
   version: 'the peer speaks another version',
+  starting: 'the SAN provider is still starting',
   'handshake-timeout': 'the peer did not answer in time',
   resource: 'memory or descriptors ran out',
   rule: 'a rule keeps it on TCP/IP',
@@ -43,6 +44,8 @@ export function reasonFor(code: WsaCode, stage: 'create' | 'listen' | 'connect')
       return 'peer-other-user'
     case WSA.WSASYSNOTREADY:
       return 'owner-unknown'
+    case WSA.WSATRY_AGAIN:
+      return 'starting'
     case WSA.WSAECONNABORTED:
       return 'handshake-timeout'
     case WSA.WSAEINVALIDPROVIDER:

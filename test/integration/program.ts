@@ -14,6 +14,8 @@ export interface ProgramOptions {
   /** What comes before the script; `--require` of the switch unless said otherwise. */
   readonly execArgv?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** What runs it, such as `ip netns exec NAME`; it takes the program's place. */
+  readonly within?: readonly string[]
   /** Another user; needs root. */
   readonly uid?: number
   /** How many descriptors it may have. */
@@ -42,6 +44,7 @@ export class Program {
 
   constructor(script: string, options: ProgramOptions = {}) {
     const node = [
+      ...(options.within ?? []),
       process.execPath,
       ...(options.execArgv ?? ['--require', REGISTER]),
       script,

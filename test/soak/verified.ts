@@ -1,6 +1,6 @@
 /**
  * One end of the soak: `verified.js server SEED CONNECTIONS BYTES` says its port, and `verified.js client SEED
- * CONNECTIONS BYTES PORT` connects to it. Both draw the same plan from the seed; each sends its own byte streams, BYTES
+ * CONNECTIONS BYTES PORT [HOST]` connects to it, as `verified.js server SEED CONNECTIONS BYTES 0 HOST` listens elsewhere. Both draw the same plan from the seed; each sends its own byte streams, BYTES
  * in all, and verifies every byte of the other's.
  */
 import net from 'node:net'
@@ -19,7 +19,7 @@ const WRITER_RESTS = { chance: 0.01, mostMs: 5 } as const
 const READER_RESTS = { chance: 0.02, mostMs: 10 } as const
 
 const role = process.argv[2] as Role
-const [, , , seed, connections, bytesEachWay, port] = process.argv
+const [, , , seed, connections, bytesEachWay, port, host = '127.0.0.1'] = process.argv
 const plans = plan(
   positive('SEED', seed),
   positive('CONNECTIONS', connections),
@@ -124,7 +124,7 @@ async function serve(): Promise<void> {
     )
     if (work.length === plans.length) all.resolve(undefined)
   })
-  server.listen(0, '127.0.0.1', () => {
+  server.listen(0, host, () => {
     say({ port: (server.address() as AddressInfo).port })
   })
   await all.promise
@@ -133,7 +133,7 @@ async function serve(): Promise<void> {
 }
 
 async function connect(port: number): Promise<void> {
-  const sockets = plans.map(() => adopt(net.connect({ port, host: '127.0.0.1', allowHalfOpen: true })))
+  const sockets = plans.map(() => adopt(net.connect({ port, host, allowHalfOpen: true })))
   // All connect before any carries, so that the work of some does not make others miss their handshake.
   await Promise.all(
     sockets.map(async (socket) => {
@@ -156,6 +156,8 @@ async function connect(port: number): Promise<void> {
 }
 
 const started = performance.now()
+// A listener waits until every provider runs: the connects find them there.
+if (role === 'client') net.createServer().listen(0).close()
 if (role === 'client') say({ connecting: plans.length })
 await (role === 'server' ? serve() : connect(positive('PORT', port)))
 await Promise.all(closed)

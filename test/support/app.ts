@@ -18,6 +18,8 @@ export interface AppOptions {
   readonly switched: boolean
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** What runs it, such as `ip netns exec NAME`; it takes the program's place. */
+  readonly within?: readonly string[]
   /** Options of Node itself, before the script. */
   readonly execArgv?: readonly string[]
   /** Ends the app with this test. */
@@ -65,7 +67,8 @@ export class App {
     this.#scratch = mkdtempSync(join(tmpdir(), 'app-under-test-'))
     scratches.add(this.#scratch)
     const args = [...(options.execArgv ?? []), script, ...(options.args ?? [])]
-    this.#child = spawn(process.execPath, args, {
+    const [command = process.execPath, ...rest] = [...(options.within ?? []), process.execPath, ...args]
+    this.#child = spawn(command, rest, {
       env: { ...environment(options.switched, this.#statsFile), ...options.env },
       stdio: ['pipe', 'pipe', 'pipe'],
     })

@@ -25,7 +25,8 @@ export function fabricProvider(options: Partial<Omit<FabricOptions, 'native'>> =
   if ('reason' in loaded) throw new Error(`Cannot test the fabric provider: ${loaded.reason}`)
   if ('reason' in shm) throw new Error(`Cannot test the fabric provider: ${shm.reason}`)
   turns ??= new Turns(shm.native, 100_000)
-  return fabric({ native: loaded.native, provider: 'tcp', turns, networks: () => LOOPBACK, ...options })
+  const networks = (): readonly ServedSubnet[] => LOOPBACK
+  return fabric({ native: loaded.native, provider: 'tcp', turns, networks, patient: true, ...options })
 }
 
 /** Full addresses whose fabric services lie below the ports that the kernel gives to connects; by process, not by luck. */

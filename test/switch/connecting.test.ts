@@ -28,6 +28,7 @@ const FINAL: readonly WsaName[] = ['WSAECONNREFUSED', 'WSAECONNRESET', 'WSAEHOST
 
 /** Why TCP/IP carries a connection whose connect over the SAN failed with a code; `provider-error` for all others. */
 const REASON: Partial<Record<WsaName, Reason>> = {
+  WSATRY_AGAIN: 'starting',
   WSAETIMEDOUT: 'peer-not-switched',
   WSAEACCES: 'peer-other-user',
   WSAEINVALIDPROVIDER: 'peer-not-owner',

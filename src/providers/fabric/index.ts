@@ -25,6 +25,8 @@ export interface FabricOptions {
   readonly turns: Turns
   /** The networks it serves: where connections go to and come from. Asked again when addresses change. */
   readonly networks: () => readonly ServedSubnet[]
+  /** True: `startup` waits for libfabric, a tenth of a second or more; otherwise the first connects may find it starting. */
+  readonly patient?: boolean
   readonly limits?: Partial<FabricLimits>
   readonly clock?: Clock
 }
@@ -36,6 +38,13 @@ export function fabric(options: FabricOptions): FabricProvider {
   const endpoints = (): Fabric => new native.Fabric(provider, MESSAGES, MESSAGE_BYTES, WRITES, ARENA_BYTES)
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const clock = options.clock ?? systemClock
-  const networks = { served: options.networks }
-  return new FabricProvider(endpoints, provider, native.version, options.turns, limits, clock, networks)
+  const description = `libfabric ${native.version}, provider ${provider}, between hosts`
+  const { turns, networks, patient = false } = options
+  return new FabricProvider(
+    endpoints,
+    { name: provider, description, patient, networks },
+    turns,
+    limits,
+    clock,
+  )
 }

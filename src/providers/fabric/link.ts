@@ -9,6 +9,7 @@ import type { Watcher } from '../../native/shm.ts'
 import type { Turns } from '../../native/turns.ts'
 import { connectCode } from './errno.ts'
 import { decodeHello, decodeRefusal, encodeHello } from './hello.ts'
+import { takeMessage } from './inbox.ts'
 import * as layout from './layout.ts'
 import type { FabricLimits } from './limits.ts'
 import { next } from './link-state.ts'
@@ -36,6 +37,8 @@ export interface LinkHost {
   readonly clock: Clock
   /** A connection is asked for. */
   requested(pending: PendingRequest): void
+  /** A peer does not answer any more. */
+  silenced(): void
   /** The link can carry no further connection. */
   linkClosed(link: Link, code: WsaCode): void
 }
@@ -76,6 +79,8 @@ export class Link {
   #heard = false
   #unanswered = 0
   #saidGoodbye = false
+  /** The peer has said that it ends. */
+  peerLeft = false
 
   /** @param id Of an endpoint that was made but not started. */
   constructor(host: LinkHost, role: Link['role'], id: number, offer: LinkOffer, address: string) {
@@ -104,11 +109,6 @@ export class Link {
 
   get mayRegister(): boolean {
     return this.registrations < layout.RINGS_BYTES / layout.PAGE_BYTES
-  }
-
-  /** Nothing is on its way to the peer. */
-  get idle(): boolean {
-    return this.#outbox.idle
   }
 
   /** True when it is worth while to wait for it. */
@@ -157,7 +157,7 @@ export class Link {
   /** The endpoint has ended; `errno` is 0 when the peer ended it in order. */
   endpointEnded(errno: number): void {
     if (this.#state !== 'opening') {
-      this.fail(WSA.WSAECONNRESET)
+      this.fail(errno === 0 ? WSA.WSAECONNRESET : WSA.WSAECONNABORTED)
       return
     }
     const refusal = decodeRefusal(this.#fabric.peerData(this.id))
@@ -192,7 +192,7 @@ export class Link {
     this.#heard = true
     const at = layout.RECEIVED_AT + buffer * layout.MESSAGE_BYTES
     const whole = length >= messages.HEADER_BYTES && length <= layout.MESSAGE_BYTES
-    if (!whole || !this.#outbox.credit(this.bytes[at + 2] ?? 0) || !this.#take(at, length)) {
+    if (!whole || !this.#outbox.credit(this.bytes[at + 2] ?? 0) || !takeMessage(this, at, length)) {
       this.fail(WSA.WSAEFAULT)
       return
     }
@@ -211,69 +211,26 @@ export class Link {
     return this.#state === 'opening' || this.#state === 'up'
   }
 
-  #take(at: number, length: number): boolean {
-    const { bytes } = this
-    const kind = bytes[at] ?? 0
-    const count = bytes[at + 1] ?? 0
-    const id = (bytes[at + 4] ?? 0) | ((bytes[at + 5] ?? 0) << 8)
-    const from = at + messages.HEADER_BYTES
-    const end = at + length
-    const slot = this.#slots[id]
-    switch (kind) {
-      case messages.NOTHING:
-        return true
-      case messages.PING:
-        // Where no message can go, others are on their way, and say the same.
-        if (this.#state === 'up') this.#outbox.say(messages.NOTHING)
-        return true
-      case messages.GOODBYE:
-        this.#goodbye()
-        return true
-      case messages.REQUEST:
-        return this.#takeRequest(id, bytes.slice(from, end))
-      case messages.ACCEPTED:
-        if (this.role !== 'opener' || slot === undefined) return false
-        slot.holder.answered({
-          kind: 'accepted',
-          calleeData: bytes.slice(from, Math.min(end, from + MAX_DATA)),
-        })
-        return true
-      case messages.JUDGING:
-        if (this.role !== 'opener' || slot === undefined) return false
-        slot.holder.answered({ kind: 'judging' })
-        return true
-      case messages.REFUSED:
-        if (this.role !== 'opener' || slot === undefined) return false
-        slot.refused(messages.refusalCode(this.#word(from)))
-        return true
-      case messages.UPDATE:
-        return this.#takeUpdate(slot, count, from, end)
-      case messages.END:
-        if (slot !== undefined) slot.peerIsThrough()
-        else this.#withdraw(id)
-        return true
-      case messages.REGISTER:
-        return slot?.registered(this.#word(from), this.#word(from + 4)) ?? false
-      case messages.DEREGISTER:
-        return slot?.deregistered(this.#word(from)) ?? false
-      default:
-        return false
-    }
+  // --- what the inbox tells -----------------------------------------------------------------------------------------
+
+  slot(id: number): Slot | undefined {
+    return this.#slots[id]
   }
 
-  #takeRequest(id: number, bytes: Uint8Array): boolean {
+  /** False when the peer may not ask for that slot. */
+  asked(id: number, request: messages.ConnectRequest): boolean {
     const isFree = id < layout.MAX_SLOTS && this.#slots[id] === undefined && !this.#asked.has(id)
-    const request = this.role === 'acceptor' && isFree ? messages.decodeRequest(bytes) : undefined
-    if (request === undefined) return false
+    if (this.role !== 'acceptor' || !isFree) return false
     const pending: PendingRequest = { ...request, link: this, id, withdrawn: false }
     this.#asked.set(id, pending)
     this.#host.requested(pending)
     return true
   }
 
-  // Given up before it was answered: agree, so that the opener can use the slot again. One that was refused meanwhile is over.
-  #withdraw(id: number): void {
+  /** A request was given up before it was answered: agree, so that the opener can use the slot again. */
+  withdrawn(id: number): void {
     const pending = this.#asked.get(id)
+    // One that was refused meanwhile is over.
     if (pending === undefined) return
     this.#asked.delete(id)
     pending.withdrawn = true
@@ -281,27 +238,18 @@ export class Link {
     this.#answer(messages.END, id, 0)
   }
 
-  // All ranges first: whoever is told, or looks by itself, sees the whole of it.
-  #takeUpdate(slot: Slot | undefined, count: number, from: number, end: number): boolean {
-    if (slot === undefined) return false
-    let at = from
-    for (let left = count & ~messages.SIGNAL; left > 0; left--) {
-      if (at + messages.RANGE_BYTES > end) return false
-      const start = this.#word(at)
-      const length = this.#word(at + 4)
-      at += messages.RANGE_BYTES
-      if (length > end - at || start > layout.ARENA_BYTES || length > layout.ARENA_BYTES - start) return false
-      this.bytes.copyWithin(layout.MIRROR_AT + start, at, at + length)
-      at += length
-    }
-    if ((count & messages.SIGNAL) !== 0) slot.holder.signalled()
-    return true
+  /** Where no message can go, others are on their way, and say the same. */
+  pinged(): void {
+    if (this.#state === 'up') this.#outbox.say(messages.NOTHING)
   }
 
-  #word(at: number): number {
-    const { bytes } = this
-    const low = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16)
-    return (low | ((bytes[at + 3] ?? 0) << 24)) >>> 0
+  left(): void {
+    this.peerLeft = true
+    // In kind, so that whoever ends knows that all of it has arrived.
+    if (!this.#saidGoodbye && this.#state === 'up') this.#outbox.say(messages.GOODBYE)
+    this.#host.turns.schedule(() => {
+      this.fail(WSA.WSAECONNRESET)
+    })
   }
 
   // --- slots --------------------------------------------------------------------------------------------------------
@@ -396,7 +344,8 @@ export class Link {
       if (this.#heard) this.#unanswered = 0
       else if (this.#state === 'up') this.#unanswered += 1
       if (this.#unanswered > MAX_UNANSWERED) {
-        this.fail(WSA.WSAECONNRESET)
+        this.#host.silenced()
+        this.fail(WSA.WSAECONNABORTED)
         return
       }
       if (!this.#heard && this.#state === 'up') this.#outbox.say(messages.PING)
@@ -407,16 +356,8 @@ export class Link {
 
   /** The process ends: what was written goes out, and the peer is told that nothing follows. */
   sayGoodbye(): void {
-    if (this.#saidGoodbye || this.#state !== 'up' || !this.#outbox.idle) return
+    if (this.#saidGoodbye || this.#state !== 'up' || !this.#outbox.isEmpty) return
     this.#saidGoodbye = this.#outbox.say(messages.GOODBYE)
-  }
-
-  #goodbye(): void {
-    // In kind, so that whoever ends knows that all of it has arrived.
-    if (!this.#saidGoodbye && this.#state === 'up') this.#outbox.say(messages.GOODBYE)
-    this.#host.turns.schedule(() => {
-      this.fail(WSA.WSAECONNRESET)
-    })
   }
 
   /** Ends the link: the peer is gone, broke the protocol, or nobody needs it any more. */
@@ -451,8 +392,6 @@ export class Link {
     this.#fabric.release(this.id, this.#offer.memory)
   }
 }
-
-const MAX_DATA = 256
 
 function nothing(): void {
   // The poller looks for work after every wake-up.

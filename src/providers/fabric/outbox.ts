@@ -57,8 +57,9 @@ export class Outbox {
     return this.#broken
   }
 
-  get idle(): boolean {
-    return this.#queue.length === 0 && (this.#sent | 0) === this.#words[LINK_MESSAGES_DONE]
+  /** Nothing waits to be posted. */
+  get isEmpty(): boolean {
+    return this.#queue.length === 0
   }
 
   /** The peer has posted `count` receives more; false when it cannot have. */

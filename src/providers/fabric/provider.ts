@@ -54,10 +54,15 @@ const NO_COUNTERS: FabricCounters = {
   errors: 0,
 }
 
-/** Which networks a fabric provider serves. */
-export interface Networks {
+/** What a fabric provider was made for. */
+export interface FabricPurpose {
+  /** The provider of libfabric. */
+  readonly name: FabricName
+  readonly description: string
+  /** `startup` waits for libfabric. */
+  readonly patient: boolean
   /** Where connections go to, and come from. */
-  readonly served: () => readonly ServedSubnet[]
+  readonly networks: () => readonly ServedSubnet[]
 }
 
 interface Listener {
@@ -79,9 +84,7 @@ export class FabricProvider implements SanProvider, LinkHost, SocketHost, Notifi
   readonly clock: Clock
   readonly schedule: (job: () => void) => void
   isPolling = false
-  readonly #fabricName: FabricName
-  readonly #description: string
-  readonly #networks: Networks
+  readonly #purpose: FabricPurpose
   readonly #makeFabric: () => Fabric
   #fabric: Fabric | undefined
   #events = new Int32Array(2)
@@ -102,21 +105,17 @@ export class FabricProvider implements SanProvider, LinkHost, SocketHost, Notifi
 
   constructor(
     makeFabric: () => Fabric,
-    name: FabricName,
-    version: string,
+    purpose: FabricPurpose,
     turns: Turns,
     limits: FabricLimits,
     clock: Clock,
-    networks: Networks,
   ) {
     this.#makeFabric = makeFabric
-    this.#fabricName = name
-    this.#description = `libfabric ${version}, provider ${name}, between hosts`
+    this.#purpose = purpose
     this.turns = turns
     this.schedule = turns.schedule
     this.limits = limits
     this.clock = clock
-    this.#networks = networks
   }
 
   get fabric(): Fabric {
@@ -147,10 +146,11 @@ export class FabricProvider implements SanProvider, LinkHost, SocketHost, Notifi
       this.#start()
     }
     this.#starts += 1
+    if (this.#purpose.patient) this.#open()
     this.addressList()
     return success({
       version: SPI_VERSION,
-      description: this.#description,
+      description: this.#purpose.description,
       limits: {
         regionBytes: layout.REGION_BYTES,
         maxMemoryBytes: layout.MAX_RING_BYTES,
@@ -192,7 +192,7 @@ export class FabricProvider implements SanProvider, LinkHost, SocketHost, Notifi
   }
 
   addressList(): Result<readonly ServedSubnet[]> {
-    const subnets = this.#networks.served()
+    const subnets = this.#purpose.networks()
     this.#served = new SubnetSet(subnets)
     this.#silent.clear()
     return success(subnets)
@@ -208,13 +208,13 @@ export class FabricProvider implements SanProvider, LinkHost, SocketHost, Notifi
   }
 
   probe(address: SocketAddress): readonly ProbeStep[] {
-    const opened = this.#open()
-    const what = `libfabric's ${this.#fabricName}`
-    if (opened !== 0) return [{ what, status: opened, detail: 'does not run here' }]
-    const steps: ProbeStep[] = [{ what, status: 0, detail: this.#description }]
+    const opened = this.fabric.answered ? this.#open() : WSA.WSATRY_AGAIN
+    const what = `libfabric's ${this.#purpose.name}`
+    if (opened !== 0) return [{ what, status: opened, detail: 'does not run here, or has not answered yet' }]
+    const steps: ProbeStep[] = [{ what, status: 0, detail: this.#purpose.description }]
     const to = formatAddress(address)
     const stands = [...this.#routes].some(([key, link]) => key.endsWith(` ${to}`) && link.state === 'up')
-    const service = String(serviceOf(this.#fabricName, address.port))
+    const service = String(serviceOf(this.#purpose.name, address.port))
     const status = stands ? 0 : WSA.WSAETIMEDOUT
     if (stands) steps.push({ what: 'link', status, detail: 'stands' })
     else if (this.#isSilent(to))
@@ -256,7 +256,7 @@ export class FabricProvider implements SanProvider, LinkHost, SocketHost, Notifi
     const status = this.#open()
     if (status !== 0) return status
     const { address, port } = queue.address
-    const service = serviceOf(this.#fabricName, port)
+    const service = serviceOf(this.#purpose.name, port)
     if (service === 0) return WSA.WSAEADDRNOTAVAIL
     const id = this.fabric.listen(address, service)
     if (id < 0) return resourceCode(-id)
@@ -294,8 +294,10 @@ export class FabricProvider implements SanProvider, LinkHost, SocketHost, Notifi
     ) {
       return failure(WSA.WSAEPROCLIM)
     }
-    const service = serviceOf(this.#fabricName, destination.port)
+    const service = serviceOf(this.#purpose.name, destination.port)
     if (service === 0) return failure(WSA.WSAETIMEDOUT)
+    // A server that starts may wait a moment; a connect goes another way.
+    if (!this.fabric.answered) return failure(WSA.WSATRY_AGAIN)
     const status = this.#open()
     if (status !== 0) return failure(status)
     const id = this.fabric.connect(local.address, destination.address, service)
@@ -349,7 +351,7 @@ export class FabricProvider implements SanProvider, LinkHost, SocketHost, Notifi
     }
   }
 
-  died(): void {
+  silenced(): void {
     this.#silenced += 1
   }
 
@@ -447,10 +449,9 @@ export class FabricProvider implements SanProvider, LinkHost, SocketHost, Notifi
   farewell(patienceMs: number): void {
     const deadline = this.clock.now() + patienceMs
     const waiting = [...this.#links.values()].filter((link) => link.state === 'up' && link.held > 0)
-    while (waiting.some((link) => link.state === 'up') && this.clock.now() < deadline) {
+    while (waiting.some((link) => link.state === 'up' && !link.peerLeft) && this.clock.now() < deadline) {
       for (const link of waiting) link.sayGoodbye()
-      this.fabric.poll()
-      while (this.dispatchOne());
+      this.progress()
     }
   }
 }

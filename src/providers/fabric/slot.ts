@@ -54,6 +54,8 @@ export class Slot implements Outgoing {
   #endSent = false
   #peerEnded = false
   #released = false
+  /** Opener: the acceptor may answer. */
+  #asks: boolean
   /** The peer's further regions by their page. */
   readonly #registered = new Map<number, number>()
 
@@ -63,6 +65,7 @@ export class Slot implements Outgoing {
     this.id = id
     this.holder = holder
     this.#opening = { kind, bytes: data }
+    this.#asks = kind === messages.REQUEST
     const { bytes, words } = link
     const at = id * layout.REGION_BYTES
     const sent = layout.ARENA_AT + at
@@ -221,10 +224,18 @@ export class Slot implements Outgoing {
     this.#releaseWhenOver()
   }
 
-  /** The acceptor said no, and is through with the slot. */
-  refused(code: WsaCode): void {
+  /** False when there is nothing to answer. The acceptor said yes, or no and is through with the slot, or that it takes a while. */
+  answered(answer: Answer): boolean {
+    if (!this.#asks) return false
+    if (answer.kind === 'refused') this.#refused(answer)
+    else this.holder.answered(answer)
+    if (answer.kind !== 'judging') this.#asks = false
+    return true
+  }
+
+  #refused(answer: Answer): void {
     this.#peerEnded = true
-    this.holder.answered({ kind: 'refused', code })
+    this.holder.answered(answer)
     this.#release()
   }
 

@@ -95,6 +95,8 @@ export class FabricSocket implements SanSocket, SlotHolder {
   #receive: Overlapped | null = null
   #signalled = false
   #goneReported = false
+  /** What a receive ends with once the peer is gone. */
+  #goneStatus: WsaCode = WSA.WSAECONNRESET
   #admitted = false
 
   constructor(host: SocketHost, family: AddressFamily) {
@@ -451,7 +453,7 @@ export class FabricSocket implements SanSocket, SlotHolder {
       this.#signalled = false
     } else if (this.#state === 'disconnected') {
       this.#goneReported = true
-      status = WSA.WSAECONNRESET
+      status = this.#goneStatus
     } else {
       return
     }
@@ -501,11 +503,13 @@ export class FabricSocket implements SanSocket, SlotHolder {
 
   linkDown(code: WsaCode): void {
     if (this.#state === 'connected') {
+      if (code === WSA.WSAECONNABORTED) this.#goneStatus = code
       this.#move('peerGone')
       this.#completeReceive()
     } else if (this.#state === 'connecting') {
       this.#slot?.end()
-      this.#connectEnded(code === WSA.WSAECONNRESET ? WSA.WSAETIMEDOUT : code)
+      const over = code === WSA.WSAECONNRESET || code === WSA.WSAECONNABORTED
+      this.#connectEnded(over ? WSA.WSAETIMEDOUT : code)
     }
   }
 

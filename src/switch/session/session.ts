@@ -62,6 +62,8 @@ export class Session implements Stream {
   /** What a write can take without anybody reading. */
   readonly #sendBufferBytes: number
   #peerGone = false
+  /** Nobody knows what became of the peer. */
+  #lost = false
   #blocked = false
   /** A write went to a peer that had closed: the next one fails, as after the reset it would provoke. */
   #wroteIntoClosed = false
@@ -287,10 +289,11 @@ export class Session implements Stream {
     return SOCKET_OPTIONS[option] === 'provider' ? this.socket.setSockOpt(option, value) : 0
   }
 
-  // The kernel closes the sockets of a process that dies: with a reset where it had bytes unread, else with an end.
+  // The kernel closes the sockets of a process that dies: with a reset where it had bytes unread, else with an end. Where the
+  // transport failed, an end would be a guess.
   #died(flags: number): boolean {
     if (!this.#peerGone || (flags & layout.FLAG_CLOSED) !== 0) return false
-    return this.#sender.unread || this.#blocks?.pending === true
+    return this.#lost || this.#sender.unread || this.#blocks?.pending === true
   }
 
   // --- the end ------------------------------------------------------------------------------------------------------
@@ -332,6 +335,7 @@ export class Session implements Stream {
     if (this.#state === 'closed') return
     if (status === 0) this.#post()
     else this.#peerGone = true
+    this.#lost ||= status === WSA.WSAECONNABORTED
     if (this.#state === 'negotiating') {
       // Whoever takes the connection looks for itself what came along, in a turn of its own.
       this.#negotiated()

@@ -1,0 +1,70 @@
+import { isIP } from 'node:net'
+import { loadFabric } from '../native/load.ts'
+import type { Turns } from '../native/turns.ts'
+import { fabric, localNetworks } from '../providers/fabric/index.ts'
+import type { FabricName, FabricProvider } from '../providers/fabric/index.ts'
+import type { ServedSubnet } from '../spi/index.ts'
+
+/** What the environment says about fabrics. */
+export interface FabricConfig {
+  /** The provider of libfabric; undefined: none. */
+  readonly provider: FabricName | undefined
+  /** The networks whose hosts are trusted to connect; undefined: those this host is on. */
+  readonly networks: readonly ServedSubnet[] | undefined
+  /** A peer that is silent is asked each so often whether it is there; the fourth time it counts as dead, in ms. */
+  readonly heartbeatMs: number | undefined
+}
+
+export const FABRICS = ['off', 'tcp', 'verbs'] as const
+
+export function readFabricConfig(environment: NodeJS.ProcessEnv): FabricConfig {
+  const {
+    SOCKSWITCH_FABRIC: name,
+    SOCKSWITCH_FABRIC_NETWORKS: networks,
+    SOCKSWITCH_FABRIC_HEARTBEAT: beat,
+  } = environment
+  return {
+    provider: name === 'tcp' || name === 'verbs' ? name : undefined,
+    networks: networks === undefined ? undefined : networks.split(',').map((text) => readSubnet(text.trim())),
+    heartbeatMs: beat === undefined ? undefined : readHeartbeat(beat),
+  }
+}
+
+function readSubnet(text: string): ServedSubnet {
+  const [address = '', bits = ''] = text.split('/')
+  const version = isIP(address)
+  const prefixLength = Number(bits)
+  const isPrefix = /^\d+$/.test(bits) && prefixLength <= (version === 4 ? 32 : 128)
+  if (version === 0 || address.includes('%') || !isPrefix) {
+    throw new Error(
+      `Cannot start sockswitch: SOCKSWITCH_FABRIC_NETWORKS has "${text}", which is no network like 10.0.0.0/8`,
+    )
+  }
+  return { family: version === 4 ? 'IPv4' : 'IPv6', address, prefixLength }
+}
+
+function readHeartbeat(text: string): number {
+  const milliseconds = Number(text)
+  if (Number.isInteger(milliseconds) && milliseconds >= 100 && milliseconds <= 3_600_000) return milliseconds
+  throw new Error(
+    `Cannot start sockswitch: SOCKSWITCH_FABRIC_HEARTBEAT="${text}" is not a number of milliseconds from 100 to 3600000`,
+  )
+}
+
+/** The fabric provider that the environment asks for; or why there is none; undefined when it asks for none. */
+export function composeFabric(
+  config: FabricConfig,
+  turns: Turns,
+): FabricProvider | { readonly reason: string } | undefined {
+  if (config.provider === undefined) return undefined
+  const loaded = loadFabric()
+  if ('reason' in loaded) return loaded
+  const { networks, heartbeatMs } = config
+  return fabric({
+    native: loaded.native,
+    provider: config.provider,
+    turns,
+    networks: networks === undefined ? localNetworks : () => networks,
+    limits: heartbeatMs === undefined ? {} : { heartbeatMs },
+  })
+}

@@ -1,0 +1,182 @@
+/** Programs on two hosts: connections go over the fabric, and end as TCP's do when a peer, its host or the cable fails. */
+import assert from 'node:assert/strict'
+import { after, describe, test } from 'node:test'
+import type { TestContext } from 'node:test'
+import { serviceOf } from '../../src/providers/fabric/index.ts'
+import { Program } from '../integration/program.ts'
+import { beside, startApp } from '../support/app.ts'
+import { noFabric } from '../support/fabric-provider.ts'
+import { chosenSeed, numberFromEnv } from '../support/random.ts'
+import { within } from '../support/waiting.ts'
+import { Hosts } from './hosts.ts'
+import type { Host } from './hosts.ts'
+
+const ACTOR = beside(import.meta.url, '../integration/actor')
+const BYTES_EACH_WAY = numberFromEnv('SOCKSWITCH_FABRIC_BYTES', 16 << 20)
+const SOAK_LIMIT_MS = 60_000 + (2 * BYTES_EACH_WAY) / 5000
+
+const SWITCHED = { SOCKSWITCH_FABRIC: 'tcp', SOCKSWITCH_FABRIC_HEARTBEAT: '300' }
+
+const hosts = noFabric() === false ? Hosts.make() : noFabric()
+const skip = typeof hosts === 'object' ? false : hosts
+
+if (skip !== false || typeof hosts !== 'object') {
+  test('between two hosts', { skip }, () => undefined)
+} else {
+  after(() => {
+    hosts.remove()
+  })
+  describe('between two hosts', () => {
+    suite(hosts)
+  })
+}
+
+/** @param env The switch's environment; null: without the switch. */
+async function startActor(
+  test: TestContext,
+  host: Host,
+  env: Record<string, string> | null = SWITCHED,
+): Promise<Program> {
+  const stock = env === null && { execArgv: [] }
+  const actor = new Program(ACTOR, { within: host.within, env: env ?? {}, ...stock, test })
+  await actor.event('ready')
+  return actor
+}
+
+/** A server and a client, and the port the server listens at. */
+async function startBoth(
+  test: TestContext,
+  { server, client }: Hosts,
+  env?: Record<string, string> | null,
+): Promise<{ server: Program; client: Program; options: { host: string; port: number } }> {
+  const [far, near] = await Promise.all([startActor(test, server, env), startActor(test, client)])
+  const { port } = await far.ask('listen', { options: { host: server.address } })
+  return { server: far, client: near, options: { host: server.address, port: port as number } }
+}
+
+/** Connects until the link stands: the first connects may find libfabric or the link still coming up. */
+async function connectSwitched(
+  client: Program,
+  options: object,
+  key = 'one',
+): Promise<Record<string, unknown>> {
+  for (;;) {
+    const connected = await client.ask('connect', { key, options })
+    if (connected['way'] === 'san') return connected
+    assert.match(String(connected['way']), /^(starting|handshake-timeout)$/, JSON.stringify(connected))
+    await client.ask('close', { key })
+  }
+}
+
+function suite(hosts: Hosts): void {
+  test('a connection goes over the fabric, under the addresses of TCP', async (t) => {
+    const { server, client, options } = await startBoth(t, hosts)
+    const connected = await connectSwitched(client, options)
+    const arrived = await server.event('arrived')
+    assert.equal(connected['remoteAddress'], hosts.server.address)
+    assert.equal(connected['localAddress'], hosts.client.address)
+    if (arrived['way'] === 'san') {
+      assert.equal(arrived['remoteAddress'], hosts.client.address)
+      assert.equal(arrived['localAddress'], hosts.server.address)
+    }
+    for (const bytes of [1, 64, 5000, 300_000]) {
+      assert.equal((await client.ask('echo', { key: 'one', bytes }))['error'], undefined)
+    }
+  })
+
+  test('a wildcard listener serves the fabric, too', async (t) => {
+    const { server, client, options } = await startBoth(t, hosts)
+    const { port } = await server.ask('listen', { options: { host: '::' } })
+    await connectSwitched(client, { ...options, port })
+  })
+
+  test(
+    '200 connections with pauses and half-closes carry every byte',
+    { timeout: SOAK_LIMIT_MS },
+    async (t) => {
+      const seed = chosenSeed()
+      t.diagnostic(`repeat with SOCKSWITCH_SEED=${seed} SOCKSWITCH_FABRIC_BYTES=${BYTES_EACH_WAY}`)
+      const script = beside(import.meta.url, '../soak/verified')
+      const numbers = [seed, 200, BYTES_EACH_WAY].map(String)
+      const both = { switched: true, env: { SOCKSWITCH_FABRIC: 'tcp' }, test: t }
+      const { app: server, ready } = await startApp(script, {
+        ...both,
+        within: hosts.server.within,
+        args: ['server', ...numbers, '0', hosts.server.address],
+      })
+      const { app: client } = await startApp(script, {
+        ...both,
+        within: hosts.client.within,
+        args: ['client', ...numbers, String(ready['port']), hosts.server.address],
+      })
+      const exits = await within(Promise.all([server.exited, client.exited]), SOAK_LIMIT_MS, () => 'the soak')
+      for (const exit of exits)
+        assert.deepEqual(exit, { code: 0, signal: null }, `${server.stderr}${client.stderr}`)
+      const switched = client.reports().reduce((all, { san }) => all + san.connect, 0)
+      t.diagnostic(`${switched} of 200 over the fabric`)
+      assert.ok(switched > 0, JSON.stringify(client.reports()))
+    },
+  )
+
+  test('a peer that is killed ends its connections, and later connects are refused', async (t) => {
+    const { server, client, options } = await startBoth(t, hosts)
+    await connectSwitched(client, options)
+    server.kill()
+    await client.event('closed one')
+    assert.equal((await client.ask('connect', { key: 'two', options }))['error'], 'ECONNREFUSED')
+  })
+
+  test('a client that is killed ends its connections at the server', async (t) => {
+    const { server, client, options } = await startBoth(t, hosts)
+    await connectSwitched(client, options)
+    await server.event('arrived')
+    client.kill()
+    await server.event('left')
+  })
+
+  test('a cable that is mended in time costs nothing but time', async (t) => {
+    const { client, options } = await startBoth(t, hosts, {
+      ...SWITCHED,
+      SOCKSWITCH_FABRIC_HEARTBEAT: '20000',
+    })
+    await connectSwitched(client, options)
+    hosts.cut()
+    const echoed = client.ask('echo', { key: 'one', bytes: 100_000 })
+    hosts.mend()
+    assert.equal((await echoed)['error'], undefined)
+  })
+
+  test('a host that is gone ends its connections within four heartbeats', async (t) => {
+    const { client, options } = await startBoth(t, hosts)
+    await connectSwitched(client, options)
+    hosts.cut()
+    t.after(() => {
+      hosts.mend()
+    })
+    assert.equal((await client.event('closed one'))['how'], 'ECONNRESET')
+  })
+
+  test('a peer that is not switched is served over TCP/IP, with the reason', async (t) => {
+    const { client, options } = await startBoth(t, hosts, null)
+    let way: unknown
+    do {
+      await client.ask('close', { key: 'one' })
+      way = (await client.ask('connect', { key: 'one', options }))['way']
+    } while (way === 'starting')
+    assert.equal(way, 'peer-not-switched')
+    assert.equal((await client.ask('echo', { key: 'one', bytes: 1000 }))['error'], undefined)
+  })
+
+  test('silent visitors and noise at the service keep nobody out', async (t) => {
+    const { client, options } = await startBoth(t, hosts)
+    const stranger = await startActor(t, hosts.client, null)
+    const service = { ...options, port: serviceOf('tcp', options.port) }
+    for (let i = 0; i < 20; i++) {
+      const key = `stranger ${String(i)}`
+      await stranger.ask('connect', { key, options: service })
+      if (i % 2 === 0) void stranger.ask('echo', { key, bytes: 3000 })
+    }
+    await connectSwitched(client, options)
+    assert.equal((await client.ask('echo', { key: 'one', bytes: 1000 }))['error'], undefined)
+  })
+}
