@@ -3,7 +3,7 @@ import { after, test } from 'node:test'
 import { childPeer, providerConformance } from '../../conformance/index.ts'
 import type { Peer } from '../../conformance/index.ts'
 import { trace } from '../../src/providers/wrap/trace.ts'
-import { fabricAddresses, fabricProvider, noFabric } from '../support/fabric-provider.ts'
+import { FABRIC_UNDER_TEST, fabricAddresses, fabricProvider, noFabric } from '../support/fabric-provider.ts'
 
 const skip = noFabric()
 
@@ -22,24 +22,24 @@ function startedEarly(start: () => Promise<Peer>, count = 2): () => Promise<Peer
 if (skip !== false) {
   test('fabric', { skip }, () => undefined)
 } else {
-  providerConformance('fabric over tcp, one provider', {
+  providerConformance(`fabric over ${FABRIC_UNDER_TEST}, one provider`, {
     create: () => fabricProvider(),
     address: fabricAddresses('IPv4'),
   })
 
-  providerConformance('fabric over tcp, two providers in one loop, IPv6', {
+  providerConformance(`fabric over ${FABRIC_UNDER_TEST}, two providers in one loop`, {
     create: () => fabricProvider(),
     createPair: () => [fabricProvider(), fabricProvider()],
-    address: fabricAddresses('IPv6'),
+    address: fabricAddresses(FABRIC_UNDER_TEST === 'tcp' ? 'IPv6' : 'IPv4'),
   })
 
-  providerConformance('fabric over tcp, peer in another process', {
+  providerConformance(`fabric over ${FABRIC_UNDER_TEST}, peer in another process`, {
     create: () => fabricProvider(),
     address: fabricAddresses('IPv4'),
     peer: startedEarly(childPeer(new URL('./peers/fabric.js', import.meta.url))),
   })
 
-  providerConformance('fabric over tcp, traced', {
+  providerConformance(`fabric over ${FABRIC_UNDER_TEST}, traced`, {
     create: () => trace(fabricProvider(), () => undefined),
     address: fabricAddresses('IPv4'),
   })
