@@ -6,6 +6,7 @@ import { bindingChecks } from './binding.ts'
 import type { Check } from './check.ts'
 import { closingChecks } from './closing.ts'
 import { connectingChecks } from './connecting.ts'
+import { duplicatingChecks } from './duplicating.ts'
 import { runCheck } from './fixture.ts'
 import type { ConformanceOptions } from './fixture.ts'
 import { listeningChecks } from './listening.ts'
@@ -34,6 +35,7 @@ export const checks: readonly Check[] = [
   ...memoryChecks,
   ...transferChecks,
   ...rdmaChecks,
+  ...duplicatingChecks,
   ...upcallChecks,
 ]
 

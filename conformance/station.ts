@@ -89,6 +89,12 @@ export class Station {
     return this.#adopt(valueOf(this.provider.socket({ family }), 'socket'), before)
   }
 
+  /** A socket that takes over the connection left under `duplicate`, watched. */
+  takeOver(family: AddressFamily, duplicate: Uint8Array): SanSocket {
+    const before = this.upcalls.records.length
+    return this.#adopt(valueOf(this.provider.socket({ family, duplicate }), 'socket'), before)
+  }
+
   /** A new socket bound to `local`. */
   bound(local: SocketAddress): SanSocket {
     const socket = this.socket(local.family)

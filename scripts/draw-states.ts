@@ -9,6 +9,7 @@ import { TRANSITIONS as FABRIC_SOCKET } from '../src/providers/fabric/socket-sta
 import { TRANSITIONS as SHM_SOCKET } from '../src/providers/shm/socket-state.ts'
 import { TRANSITIONS as TCP_STREAM } from '../src/providers/tcpip/stream-state.ts'
 import { TRANSITIONS as REQUEST } from '../src/switch/incoming.ts'
+import { TRANSITIONS as MOVING } from '../src/switch/session/moving-state.ts'
 import { TRANSITIONS as SESSION } from '../src/switch/session/session-state.ts'
 import { TRANSITIONS as SOCKET } from '../src/switch/socket-state.ts'
 
@@ -40,6 +41,12 @@ const MACHINES: readonly Machine[] = [
     source: 'src/switch/session/session-state.ts',
     starts: ['negotiating'],
     table: SESSION,
+  },
+  {
+    title: 'The hand-over of a session to another process',
+    source: 'src/switch/session/moving-state.ts',
+    starts: ['running', 'resuming'],
+    table: MOVING,
   },
   {
     title: 'A connection over TCP/IP, for faces other than that for `node:net`',

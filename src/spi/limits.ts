@@ -19,4 +19,6 @@ export interface ProviderLimits {
   readonly pieceBytes: number
   /** Present: the provider moves application memory, as {@link RdmaSocket} says. */
   readonly rdma?: RdmaLimits | undefined
+  /** True: {@link SanSocket.duplicate} hands connections to other processes. */
+  readonly duplicates?: boolean | undefined
 }

@@ -143,9 +143,19 @@ export interface SanSocket extends RdmaSocket {
   close(): Status
 
   /**
-   * Hands the socket to another process; `WSAEOPNOTSUPP` when the provider cannot.
+   * Hands a connected socket to another process, which passes the value to {@link SanProvider.socket} of the same provider. Of
+   * providers that say {@link ProviderLimits.duplicates}; of others `WSAEOPNOTSUPP`, and nothing has happened.
    *
-   * @returns what that process passes as {@link SocketRequest.duplicate}.
+   * - DUP-1 The posted receive completes with success and no bytes; from then on only `close` means anything, everything else
+   *   answers `WSAEINVAL` (WSD-DUP-16, -17, -24). That `close` does not end the connection.
+   * - DUP-2 The value works once, and in no other process: `WSAEINVAL` (WSD-DUP-18, -29).
+   * - DUP-3 The socket made from it is connecting: `FD_CONNECT` tells, as for any connect, when the peer is there: 0,
+   *   `WSAECONNRESET` when it is gone, or `WSAETIMEDOUT` (WSD-DUP-19, -20, -22).
+   * - DUP-4 Then both sides have new regions, which begin with zeroes, and what they registered before is gone. The peer's receive
+   *   stays posted; its `memory` answers the new regions by the time it completes for a signal of the new owner (WSD-DUP-12).
+   * - DUP-5 Where nobody takes the connection over in time, the peer's receive ends with `WSAECONNRESET` (WSD-DUP-27, -28).
+   *
+   * @returns what that process passes as {@link SocketRequest.duplicate}; `WSAENOTCONN` without a connection.
    * @source WSPDuplicateSocket
    */
   duplicate(processId: number): Result<Uint8Array>

@@ -1,5 +1,5 @@
 import type { ProviderLimits, SanProvider } from '../spi/index.ts'
-import { FEATURE_RDMA_READ, encodeHello } from './session/hello.ts'
+import { FEATURE_MOVE, FEATURE_RDMA_READ, encodeHello } from './session/hello.ts'
 
 /** A provider the switch has started, and what both sides agreed on. */
 export interface StartedProvider {
@@ -11,7 +11,7 @@ export interface StartedProvider {
 }
 
 export function started(provider: SanProvider, description: string, limits: ProviderLimits): StartedProvider {
-  const features = limits.rdma === undefined ? 0 : FEATURE_RDMA_READ
+  const features = (limits.rdma === undefined ? 0 : FEATURE_RDMA_READ) | (limits.duplicates === true ? FEATURE_MOVE : 0)
   const hello = encodeHello({ regionBytes: limits.regionBytes, maxRingBytes: limits.maxMemoryBytes, features })
   return { provider, description, limits, hello }
 }

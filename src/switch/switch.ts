@@ -1,11 +1,13 @@
-import { SPI_VERSION, WSA } from '../spi/index.ts'
-import type { SanProvider, TcpipSocket, WsaCode } from '../spi/index.ts'
+import { SPI_VERSION, WSA, failure } from '../spi/index.ts'
+import type { AddressFamily, Result, SanProvider, TcpipSocket, WsaCode } from '../spi/index.ts'
 import { systemClock } from '../base/clock.ts'
-import type { Clock } from '../base/clock.ts'
+import type { Cancel, Clock } from '../base/clock.ts'
 import type { Schedule } from './network-event.ts'
 import { Misses } from './misses.ts'
 import type { Policy } from './policy.ts'
 import { RouteTable } from './route-table.ts'
+import { resumeSession } from './resume.ts'
+import type { Session } from './session/session.ts'
 import { SwitchSocket } from './socket.ts'
 import type { SocketEnvironment } from './socket.ts'
 import { started } from './started-provider.ts'
@@ -115,6 +117,33 @@ export class Switch {
    */
   evict(memory: Uint8Array): void {
     for (const { provider } of this.#providers) provider.evict?.(memory)
+  }
+
+  /**
+   * Goes on with a session that {@link Session.suspend} handed to this process.
+   *
+   * @param provider The name of the provider that carried it there.
+   * @param done Called once, in a turn of its own: with the session, `WSAEOPNOTSUPP` when there is no such provider here,
+   *   `WSAEINVAL` when it is not for this process or was used before, `WSAEFAULT` when it is malformed, `WSAECONNRESET` when the
+   *   peer is gone, `WSAETIMEDOUT` when it does not answer.
+   * @returns Cancels, and gives the connection up.
+   * @source WSD-DUP-19 to -22
+   */
+  resume(
+    provider: string,
+    family: AddressFamily,
+    packed: Uint8Array,
+    done: (result: Result<Session>) => void,
+  ): Cancel {
+    const started = this.#providers.find((each) => each.provider.name === provider)
+    if (started !== undefined) return resumeSession(this.#environment, started, family, packed, done)
+    let cancelled = false
+    this.#environment.schedule(() => {
+      if (!cancelled) done(failure(WSA.WSAEOPNOTSUPP))
+    })
+    return () => {
+      cancelled = true
+    }
   }
 
   /** The switch's side of an application socket that TCP/IP has made. */

@@ -6,12 +6,13 @@ import { loopback } from '../../src/providers/loopback/index.ts'
 import { mutant } from './mutant.ts'
 import { connectionCases } from './mutations-connection.ts'
 import { controlCases } from './mutations-control.ts'
+import { duplicatingCases } from './mutations-duplicating.ts'
 import { rdmaCases } from './mutations-rdma.ts'
 
 /** Long enough for any test of the suite over loopback; short, since some mutants never answer. */
 const DEADLINE_MS = 250
 
-const cases = [...controlCases, ...connectionCases, ...rdmaCases]
+const cases = [...controlCases, ...connectionCases, ...rdmaCases, ...duplicatingCases]
 
 describe('the conformance suite sees', () => {
   for (const { breaks, how, mutation } of cases) {

@@ -54,6 +54,7 @@ export const LIMITS: ProviderLimits = {
   maxMemoryBytes: 1 << 20,
   pieceBytes: 1 << 16,
   rdma: undefined,
+  duplicates: undefined,
 }
 
 /** What sessions over providers with {@link LIMITS} say of themselves. */

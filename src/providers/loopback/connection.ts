@@ -28,6 +28,15 @@ export interface ConnectionLimits {
   readonly slowReads: boolean
 }
 
+/** What a connection needs of the socket at one of its ends. */
+export interface Side {
+  readonly limits: ConnectionLimits
+  readonly pinned: PinnedMemory
+  readonly announce: Announce
+  /** The connection goes on over `end`: the other one has moved to another process. */
+  readonly rejoined: (end: LoopbackEnd) => void
+}
+
 const REGION_ALIGNMENT = 64
 
 /**
@@ -38,6 +47,7 @@ export class LoopbackEnd {
   readonly memory: ConnectionMemory
   readonly #limits: ConnectionLimits
   readonly #announce: Announce
+  readonly #side: Side
   readonly #registered = new Map<number, RegisteredMemory>()
   readonly exposed: ExposedMemory
   #peer: LoopbackEnd = this
@@ -52,10 +62,7 @@ export class LoopbackEnd {
   #resetReported = false
 
   /** Makes both ends of a connection. */
-  static pair(
-    one: { readonly limits: ConnectionLimits; readonly pinned: PinnedMemory; readonly announce: Announce },
-    other: typeof one,
-  ): readonly [LoopbackEnd, LoopbackEnd] {
+  static pair(one: Side, other: Side): readonly [LoopbackEnd, LoopbackEnd] {
     const length = one.limits.regionBytes
     const stride = Math.ceil(length / REGION_ALIGNMENT) * REGION_ALIGNMENT
     const whole = viewsOf(new ArrayBuffer(2 * stride))
@@ -70,10 +77,9 @@ export class LoopbackEnd {
     return ends
   }
 
-  private constructor(
-    { limits, pinned, announce }: Parameters<typeof LoopbackEnd.pair>[0],
-    memory: ConnectionMemory,
-  ) {
+  private constructor(side: Side, memory: ConnectionMemory) {
+    const { limits, pinned, announce } = side
+    this.#side = side
     this.#limits = limits
     this.exposed = new ExposedMemory(limits.rdma, pinned)
     this.#bytesLeft = limits.registeredBytes
@@ -172,6 +178,35 @@ export class LoopbackEnd {
     if (announce !== null) later(announce)
     if (overlapped.status === WSA.WSA_IO_PENDING) return failure(WSA.WSA_IO_INCOMPLETE)
     return overlapped.status === 0 ? success(overlapped.bytes) : failure(overlapped.status)
+  }
+
+  /** This side leaves the connection to another process: its receive ends with nothing (DUP-1). */
+  leave(): void {
+    const posted = this.#posted
+    this.#posted = null
+    if (posted === null) return
+    posted.end(0, 0)
+    later(() => {
+      if (!posted.silent) this.#announce(posted)
+    })
+  }
+
+  /**
+   * Another process takes this side over: both sides get new memory, and the peer keeps what it has posted and what it was
+   * told.
+   *
+   * @returns the new end, or undefined when the peer is gone.
+   */
+  takeOver(side: Side): LoopbackEnd | undefined {
+    const peer = this.#peer
+    if (peer.#closed) return undefined
+    const [near, far] = LoopbackEnd.pair(side, peer.#side)
+    far.#posted = peer.#posted
+    far.#signalled = peer.#signalled
+    peer.#posted = null
+    peer.#side.rejoined(far)
+    far.#wake()
+    return near
   }
 
   close(): void {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { BlockList } from 'node:net'
 
 import { SPI_VERSION, WSA, failure, success } from '../../spi/index.ts'
@@ -13,14 +14,54 @@ import type {
   Status,
   Upcalls,
 } from '../../spi/index.ts'
-import type { ConnectionLimits } from './connection.ts'
+import { systemClock } from '../../base/clock.ts'
+import type { Cancel, Clock } from '../../base/clock.ts'
+import type { ConnectionLimits, LoopbackEnd } from './connection.ts'
 import { PinnedMemory } from './pinned.ts'
 import { LoopbackSocket } from './socket.ts'
 import type { Home } from './socket.ts'
 
-/** The listeners that the providers on one network see of each other. */
+/** An end of a connection that one process has left and another is to take over. */
+export interface Left {
+  readonly end: LoopbackEnd
+  readonly processId: number
+  readonly family: SocketAddress['family']
+}
+
+/** How long an end that was left waits for its new owner, in ms. */
+const LEFT_MS = 1000
+
+/** The listeners that the providers on one network see of each other, and the connections between two owners. */
 export class LoopbackNetwork {
   readonly #listeners = new Set<LoopbackSocket>()
+  readonly #left = new Map<string, Left & { readonly cancel: Cancel }>()
+  readonly #clock: Clock
+
+  constructor(clock: Clock = systemClock) {
+    this.#clock = clock
+  }
+
+  /** Keeps `left` for the process it names, which shows what this returns. */
+  leave(left: Left): Uint8Array {
+    const token = randomBytes(16)
+    const key = token.toString('hex')
+    const cancel = this.#clock.after(LEFT_MS, () => {
+      this.#left.delete(key)
+      left.end.close()
+    })
+    this.#left.set(key, { ...left, cancel })
+    return token
+  }
+
+  /** What was left under `token` for `processId`; once. */
+  findLeft(token: Uint8Array, processId: number): Left | undefined {
+    const key = Buffer.from(token).toString('hex')
+    const left = this.#left.get(key)
+    if (left?.processId !== processId) return undefined
+    this.#left.delete(key)
+    left.cancel()
+    return left
+  }
 
   add(listener: LoopbackSocket): void {
     this.#listeners.add(listener)
@@ -52,6 +93,8 @@ export interface LoopbackOptions {
   readonly registeredBytes?: number
   /** True: reads of the peer's application memory take their time, as over a network. */
   readonly slowReads?: boolean
+  /** The process it pretends to be in; this one unless said otherwise. */
+  readonly processId?: number
 }
 
 const LOCALHOST: readonly ServedSubnet[] = [
@@ -64,6 +107,7 @@ const LIMITS: ProviderLimits = {
   maxMemoryBytes: 1 << 20,
   pieceBytes: 1 << 16,
   rdma: { maxBytes: 64 << 20, thresholdBytes: 64 << 10 },
+  duplicates: true,
 }
 
 /**
@@ -76,6 +120,7 @@ export class LoopbackProvider implements SanProvider, Home {
   readonly limits: ProviderLimits
   readonly connectionLimits: ConnectionLimits
   readonly pinned = new PinnedMemory()
+  readonly #processId: number
   readonly #subnets: readonly ServedSubnet[]
   readonly #served = new BlockList()
   readonly #sockets = new Set<LoopbackSocket>()
@@ -85,6 +130,7 @@ export class LoopbackProvider implements SanProvider, Home {
   constructor(options: LoopbackOptions) {
     this.network = options.network ?? new LoopbackNetwork()
     this.limits = { ...LIMITS, ...options.limits }
+    this.#processId = options.processId ?? process.pid
     const { registeredBytes = 8 << 20, slowReads = false } = options
     this.connectionLimits = { ...this.limits, registeredBytes, slowReads }
     this.#subnets = options.subnets ?? LOCALHOST
@@ -115,9 +161,19 @@ export class LoopbackProvider implements SanProvider, Home {
 
   socket(request: SocketRequest): Result<LoopbackSocket> {
     if (this.#upcalls === null) return failure(WSA.WSANOTINITIALISED)
-    if (request.duplicate !== undefined) return failure(WSA.WSAEOPNOTSUPP)
+    if (request.duplicate !== undefined) return this.#takeOver(request.duplicate, request.family)
     if (!this.#subnets.some((subnet) => subnet.family === request.family)) return failure(WSA.WSAEAFNOSUPPORT)
     return LoopbackSocket.open(this, this.#upcalls, request.family)
+  }
+
+  #takeOver(token: Uint8Array, family: SocketAddress['family']): Result<LoopbackSocket> {
+    if (this.#upcalls === null) return failure(WSA.WSANOTINITIALISED)
+    const left = this.network.findLeft(token, this.#processId)
+    if (left?.family !== family) return failure(WSA.WSAEINVAL)
+    const opened = LoopbackSocket.open(this, this.#upcalls, family)
+    if (opened.ok) opened.value.takeOver(left.end)
+    else left.end.close()
+    return opened
   }
 
   evict(memory: Uint8Array): Status {

@@ -23,7 +23,7 @@ import type {
   WsaCode,
 } from '../../spi/index.ts'
 import { LoopbackEnd, later } from './connection.ts'
-import type { Announce, ConnectionLimits } from './connection.ts'
+import type { Announce, ConnectionLimits, Side } from './connection.ts'
 import { EventRecord } from './events.ts'
 import type { PinnedMemory } from './pinned.ts'
 import type { LoopbackNetwork } from './provider.ts'
@@ -43,7 +43,7 @@ interface QueuedRequest extends ConnectionRequest {
   readonly from: LoopbackSocket
 }
 
-type State = 'created' | 'bound' | 'listening' | 'connecting' | 'connected' | 'closed'
+type State = 'created' | 'bound' | 'listening' | 'connecting' | 'connected' | 'left' | 'closed'
 
 const DEFAULT_BACKLOG = 128
 const KNOWN_OPTIONS: ReadonlySet<SocketOption> = new Set(['SO_DEBUG'])
@@ -144,7 +144,8 @@ export class LoopbackSocket implements SanSocket {
     const { from, remote, local, callerData } = request
     const verdict = condition({ remote, local, callerData })
     if (pended !== undefined) {
-      if (verdict.decision === 'CF_DEFER' || verdict.decision === 'CF_PEND') return failure(WSA.WSA_IO_PENDING)
+      if (verdict.decision === 'CF_DEFER' || verdict.decision === 'CF_PEND')
+        return failure(WSA.WSA_IO_PENDING)
       // The condition function may itself have closed either side; here and below.
       if (!this.#endPended(pended, 0)) return failure(WSA.WSAEINVAL)
     } else {
@@ -199,8 +200,29 @@ export class LoopbackSocket implements SanSocket {
     return 0
   }
 
-  duplicate(): Result<Uint8Array> {
-    return failure(this.#state === 'closed' ? WSA.WSAENOTSOCK : WSA.WSAEOPNOTSUPP)
+  duplicate(processId: number): Result<Uint8Array> {
+    if (this.#state === 'closed') return failure(WSA.WSAENOTSOCK)
+    if (this.#end === null) return failure(this.#state === 'left' ? WSA.WSAEINVAL : WSA.WSAENOTCONN)
+    const end = this.#end
+    this.#end = null
+    this.#state = 'left'
+    end.leave()
+    return success(this.#home.network.leave({ end, processId, family: this.#family }))
+  }
+
+  /** A socket made from what {@link duplicate} answered in another process: it is told like a connect when it is connected. */
+  takeOver(end: LoopbackEnd): void {
+    this.#state = 'connecting'
+    later(() => {
+      if (this.#state !== 'connecting') {
+        end.close()
+        return
+      }
+      const near = end.takeOver(this.#side)
+      if (near !== undefined) this.#join(near)
+      else this.#state = 'created'
+      this.#events.recordConnect(near === undefined ? WSA.WSAECONNRESET : 0)
+    })
   }
 
   memory(): Result<ConnectionMemory> {
@@ -250,7 +272,8 @@ export class LoopbackSocket implements SanSocket {
 
   #withEnd<T, F>(failed: (error: WsaCode) => F, use: (end: LoopbackEnd) => T): T | F {
     if (this.#state === 'closed') return failed(WSA.WSAENOTSOCK)
-    return this.#end === null ? failed(WSA.WSAENOTCONN) : use(this.#end)
+    if (this.#end !== null) return use(this.#end)
+    return failed(this.#state === 'left' ? WSA.WSAEINVAL : WSA.WSAENOTCONN)
   }
 
   /** Queues a request of a connecting socket; false when the backlog is full. */
@@ -323,9 +346,13 @@ export class LoopbackSocket implements SanSocket {
   }
 
   /** What a connection needs of the socket at its end. */
-  get #side(): Parameters<typeof LoopbackEnd.pair>[0] {
+  get #side(): Side {
     const { connectionLimits: limits, pinned } = this.#home
-    return { limits, pinned, announce: this.#announce }
+    return { limits, pinned, announce: this.#announce, rejoined: this.#rejoined }
+  }
+
+  readonly #rejoined = (end: LoopbackEnd): void => {
+    this.#end = end
   }
 
   readonly #announce: Announce = (overlapped) => {

@@ -6,6 +6,9 @@ const BYTES = 20
 /** The sender of the hello can read application memory: large blocks may be announced to it. */
 export const FEATURE_RDMA_READ = 1
 
+/** The sender of the hello follows a peer that moves to another process. */
+export const FEATURE_MOVE = 2
+
 /** What each side tells the other before the session exists; rides in connect and accept (WSD-NEG-4: at most 256 bytes). */
 export interface Hello {
   /** Bytes of the sender's region: the layout both must agree on. */

@@ -41,3 +41,9 @@ export const FLAG_CLOSED = 4
 export const FLAG_ABORT = 8
 /** The owner waits for room: signal when there is some. */
 export const FLAG_BLOCKED = 16
+/** The owner wants to hand its end to another process: the peer is to stand still. */
+export const FLAG_SUSPEND = 32
+/** The owner stands still: it has taken all it was sent, and sends nothing. */
+export const FLAG_SUSPENDED = 64
+/** The owner goes on over new memory. */
+export const FLAG_RESUMED = 128

@@ -2,7 +2,8 @@ import { WSA } from '../../spi/index.ts'
 import type { ConnectionMemory, RdmaLimits, SanSocket } from '../../spi/index.ts'
 import { BlockReader, UNREADABLE } from './block-reader.ts'
 import * as layout from './layout.ts'
-import { copyOut, ringIn } from './ring.ts'
+import type { Unread } from './packed.ts'
+import { copyIn, copyOut, ringIn } from './ring.ts'
 import type { Ring } from './ring.ts'
 import { inlineRingBytes } from './sender.ts'
 import { UrgentMark } from './urgent.ts'
@@ -18,6 +19,8 @@ export interface ReceiverParts {
   readonly rdma: RdmaLimits | undefined
   /** Told when a large block that could not be read at once can be read. */
   readonly onFetched: () => void
+  /** What came before `firstCursor` and is not read yet. */
+  readonly before?: Unread | undefined
 }
 
 /**
@@ -38,12 +41,15 @@ export class Receiver {
   #broken = false
   /** What there may be beside plain bytes is made when the peer first announces it: most connections never see it. */
   #news = 0
+  #isUntold = false
   #urgent: UrgentMark | undefined
   #blocks: BlockReader | undefined
   /** Something that is no plain byte lies ahead. */
   #special = false
+  /** Of a session that was moved: what was unread then is read first, up to cursor `end`; then `ring`. */
+  #before: { readonly end: number; readonly ring: Ring } | undefined
 
-  constructor({ socket, memory, maxRingBytes, firstCursor, rdma, onFetched }: ReceiverParts) {
+  constructor({ socket, memory, maxRingBytes, firstCursor, rdma, onFetched, before }: ReceiverParts) {
     this.#socket = socket
     this.#memory = memory
     this.#word = memory.send.offset / 4
@@ -54,6 +60,60 @@ export class Receiver {
     this.#onFetched = onFetched
     this.#consumed = firstCursor | 0
     if (firstCursor !== 0) this.#publishConsumed()
+    if (before !== undefined) this.putBack(before)
+  }
+
+  /** Takes out whatever is unread: the peer may have its memory back. Undefined when it broke the protocol. */
+  takeAll(): Unread | undefined {
+    const from = this.#consumed
+    const pieces: Uint8Array[] = []
+    for (let adoptions = 0; adoptions < MAX_ADOPTIONS;) {
+      const { here, bytes } = this.#unread()
+      if (bytes === 0) break
+      if (here === 0) {
+        this.#publishConsumed()
+        adoptions += 1
+        if (!this.#adopt()) break
+        continue
+      }
+      const piece = new Uint8Array(here)
+      copyOut(this.#ring, this.#consumed, piece, 0, here)
+      this.#consumed = (this.#consumed + here) | 0
+      pieces.push(piece)
+    }
+    this.#look()
+    this.#publishConsumed()
+    const bytes = Buffer.concat(pieces)
+    const mark = this.#urgent?.save(from, bytes.length)
+    const isLeft = this.#unread().bytes > 0
+    // A peer that asks again and again must not fill our memory.
+    if (this.#broken || isLeft || bytes.length > MAX_PUT_BY_BYTES) return undefined
+    return { bytes, mark, inline: this.urgentInline }
+  }
+
+  /** Gives out `unread` before whatever follows. */
+  putBack({ bytes, mark, inline }: Unread): void {
+    const size = 2 ** Math.ceil(Math.log2(Math.max(bytes.length, 1)))
+    const ring: Ring = { bytes: new Uint8Array(size), base: 0, size }
+    const from = (this.#consumed - bytes.length) | 0
+    copyIn(ring, from, bytes, 0, bytes.length)
+    this.#before = { end: this.#consumed, ring: this.#ring }
+    this.#ring = ring
+    this.#consumed = from
+    if (inline || mark !== undefined) this.urgentInline = inline
+    if (mark !== undefined) this.#mark.restore(from, mark)
+    this.#special = this.#urgent?.isAhead === true
+  }
+
+  /** The cursor behind what was taken out of the peer's memory. */
+  get taken(): number {
+    return this.#before?.end ?? this.#consumed
+  }
+
+  /** A large block lies ahead. */
+  get hasBlock(): boolean {
+    this.#look()
+    return (this.#blocks?.left ?? 0) > 0
   }
 
   get broken(): boolean {
@@ -81,6 +141,7 @@ export class Receiver {
     const news = Atomics.load(words, this.#peerWord + layout.NEWS)
     if (news !== this.#news) {
       this.#news = news
+      this.#isUntold = true
       this.#mark.look()
       this.#blocks ??= new BlockReader(this.#socket, this.#memory, this.#rdma, this.#onFetched)
       this.#blocks.look()
@@ -123,10 +184,16 @@ export class Receiver {
     )
   }
 
+  /** True when the peer has announced something since this was last asked. */
+  takeNews(): boolean {
+    if (!this.#isPlain) this.#look()
+    const untold = this.#isUntold
+    this.#isUntold = false
+    return untold
+  }
+
   /** True once for each mark that lies ahead. */
   tellUrgent(): boolean {
-    if (this.#isPlain) return false
-    this.#look()
     return this.#urgent?.tell() === true
   }
 
@@ -212,6 +279,13 @@ export class Receiver {
   /** How much is unread, and how much of it lies in the ring we are reading. */
   #unread(): { readonly bytes: number; readonly here: number } {
     if (this.#broken) return NOTHING
+    if (this.#before !== undefined) {
+      const { end, ring } = this.#before
+      const here = (end - this.#consumed) >>> 0
+      if (here > 0) return { bytes: here, here }
+      this.#before = undefined
+      this.#ring = ring
+    }
     const { words } = this.#memory.receive
     // Cursor first: a ring announced before it is then seen, too.
     const produced = Atomics.load(words, this.#peerWord + layout.PRODUCED)
@@ -228,6 +302,7 @@ export class Receiver {
   }
 
   #publishConsumed(): void {
+    if (this.#before !== undefined) return
     Atomics.store(this.#memory.send.words, this.#word + layout.CONSUMED, this.#consumed)
   }
 
@@ -272,6 +347,9 @@ export class Receiver {
     return NOTHING
   }
 }
+
+/** The most that is kept of what was unread when a session moved, several times perhaps. */
+const MAX_PUT_BY_BYTES = 16 << 20
 
 /** Rings followed in one read. */
 const MAX_ADOPTIONS = 4

@@ -113,6 +113,19 @@ export class Sender {
     this.#socket.signal()
   }
 
+  /** Changes flags that the peer is to act upon, and makes it look. */
+  notice(raise: number, lower: number): void {
+    this.#flags = (this.#flags & ~lower) | raise
+    const { words } = this.#memory.send
+    Atomics.store(words, this.#word + layout.FLAGS, this.#flags)
+    Atomics.add(words, this.#word + layout.NEWS, 1)
+    this.announce()
+  }
+
+  get flags(): number {
+    return this.#flags
+  }
+
   /** The cursor of the next byte. */
   get produced(): number {
     return this.#produced

@@ -12,9 +12,13 @@ import type {
 import { invariant } from '../../base/invariant.ts'
 import { BlockSender } from './block-sender.ts'
 import type { LargeDone } from './block-sender.ts'
-import { FEATURE_RDMA_READ } from './hello.ts'
+import { FEATURE_MOVE, FEATURE_RDMA_READ } from './hello.ts'
 import type { Hello } from './hello.ts'
 import * as layout from './layout.ts'
+import { Mover } from './mover.ts'
+import type { Suspended } from './mover.ts'
+import { PACKED_VERSION, encodePacked } from './packed.ts'
+import type { PackedSession, Unread } from './packed.ts'
 import { Receiver } from './receiver.ts'
 import { Sender } from './sender.ts'
 import { next } from './session-state.ts'
@@ -36,6 +40,8 @@ export interface SessionParts {
   readonly role: 'initiator' | 'acceptor'
   /** Where both streams begin, for tests: cursors wrap at 2³², and nobody wants to send so much. 0 unless said otherwise. */
   readonly firstCursor?: number
+  /** What another process has packed: the session goes on where it stood. */
+  readonly resumed?: PackedSession
 }
 
 /**
@@ -47,9 +53,11 @@ export class Session implements Stream {
   readonly socket: SanSocket
   /** What is taken is in the peer's hands. */
   readonly unsent = 0
-  readonly #parts: SessionParts
-  readonly #sender: Sender
-  readonly #receiver: Receiver
+  #parts: SessionParts
+  #sender: Sender
+  #receiver: Receiver
+  /** Made when either side wants to move to another process. */
+  #mover: Mover | undefined
   /** Made for the first large send. */
   #blocks: BlockSender | undefined
   readonly #receive = new Overlapped({
@@ -74,22 +82,37 @@ export class Session implements Stream {
     this.socket = parts.socket
     const maxRingBytes = Math.min(parts.limits.maxMemoryBytes, parts.peerHello.maxRingBytes)
     this.#sendBufferBytes = Math.max(maxRingBytes, parts.limits.regionBytes)
-    const { socket, memory, limits, peerHello, firstCursor = 0 } = parts
     this.#parts = parts
-    this.#sender = new Sender(socket, memory, maxRingBytes, limits.pieceBytes, firstCursor)
-    this.#receiver = new Receiver({
-      socket,
-      memory,
-      maxRingBytes: peerHello.maxRingBytes,
-      firstCursor,
-      rdma: limits.rdma,
-      onFetched: this.#fetched,
-    })
+    const { resumed, firstCursor = 0 } = parts
+    this.#sender = this.#newSender(resumed?.sent ?? firstCursor)
+    this.#receiver = this.#newReceiver(resumed?.received ?? firstCursor)
     this.#post()
-    if (parts.role === 'initiator') {
+    if (resumed !== undefined) {
+      this.#resume(resumed)
+    } else if (parts.role === 'initiator') {
       this.#sender.raise(layout.FLAG_OPEN)
       this.#move('agreed')
     }
+  }
+
+  #newSender(firstCursor: number): Sender {
+    const { socket, memory, limits, peerHello } = this.#parts
+    const maxRingBytes = Math.min(limits.maxMemoryBytes, peerHello.maxRingBytes)
+    return new Sender(socket, memory, maxRingBytes, limits.pieceBytes, firstCursor)
+  }
+
+  #newReceiver(firstCursor: number, memory = this.#parts.memory, before?: Unread): Receiver {
+    const { socket, limits, peerHello } = this.#parts
+    const { maxRingBytes } = peerHello
+    return new Receiver({
+      socket,
+      memory,
+      maxRingBytes,
+      firstCursor,
+      rdma: limits.rdma,
+      onFetched: this.#fetched,
+      before,
+    })
   }
 
   get state(): SessionState {
@@ -146,8 +169,8 @@ export class Session implements Stream {
    * meanwhile comes behind it.
    *
    * @returns 0, and `done` follows in a turn of its own. Anything else, and nothing has happened: `WSAEOPNOTSUPP` where the
-   *   providers of both ends cannot do it or {@link largeThresholdBytes} is not exceeded, `WSAEALREADY` while another one is
-   *   under way, `WSAENOBUFS` when the memory cannot be registered, or why {@link write} would fail. {@link write} carries the
+   *   providers of both ends cannot do it or {@link largeThresholdBytes} is not exceeded, `WSAEALREADY` while another one, or a
+   *   hand-over, is under way, `WSAENOBUFS` when the memory cannot be registered, or why {@link write} would fail. {@link write} carries the
    *   bytes then.
    * @source WSD-LARGE-1, -2, -1E; WSD-XFER-13
    */
@@ -157,6 +180,7 @@ export class Session implements Stream {
       return this.#state === 'reset' ? WSA.WSAECONNRESET : WSA.WSAESHUTDOWN
     }
     if (this.#peerGone || (this.#receiver.flags & (layout.FLAG_ABORT | layout.FLAG_CLOSED)) !== 0) return WSA.WSAECONNRESET
+    if (!this.#isRunning) return WSA.WSAEALREADY
     const peerReads = (peerHello.features & FEATURE_RDMA_READ) !== 0
     this.#blocks ??= new BlockSender(socket, memory, peerReads ? limits.rdma : undefined)
     const status = this.#blocks.send(bytes, this.#sender.produced, done)
@@ -180,7 +204,10 @@ export class Session implements Stream {
     }
     const flags = this.#receiver.flags
     const over = this.#peerGone || (flags & (layout.FLAG_ABORT | layout.FLAG_CLOSED)) !== 0
-    return over ? this.#writeToClosed(flags, remaining(chunks, index, offset)) : undefined
+    if (over) return this.#writeToClosed(flags, remaining(chunks, index, offset))
+    if (this.#isRunning) return undefined
+    this.#blocked = true
+    return 0
   }
 
   #wrote(taken: number, wanted: number): number {
@@ -271,7 +298,7 @@ export class Session implements Stream {
     const flags = this.#receiver.flags
     if (this.#receiver.available > 0) return 'more'
     if (this.#receiver.broken || this.#sender.broken) this.#violated()
-    else if ((flags & layout.FLAG_ABORT) !== 0 || (gone && this.#died(flags))) this.#move('reset')
+    else if ((flags & layout.FLAG_ABORT) !== 0 || (gone && (this.#died(flags) || this.#mover?.standsStill === true))) this.#move('reset')
     else if (gone || (flags & layout.FLAG_END) !== 0) this.#move('remoteEnd')
     else return 'more'
     return this.readEnd()
@@ -327,11 +354,120 @@ export class Session implements Stream {
     return -WSA.WSAECONNRESET
   }
 
+  // --- moving to another process -------------------------------------------------------------------------------------
+
+  /**
+   * Hands this end of the connection to process `processId`, with everything that was not read yet. The peer stands still
+   * meanwhile; reading goes on until `done` is called, in a turn of its own: with what {@link Switch.resume} of that process
+   * makes the session from, and then this one is closed; or with why the connection goes on here.
+   *
+   * @returns 0, and `done` follows. Anything else, and nothing has happened: `WSAEOPNOTSUPP` where a provider cannot do it,
+   *   `WSAEALREADY` while it is under way, `WSAEWOULDBLOCK` while a large send of either side is, `WSAENOTCONN`, `WSAECONNRESET`.
+   * @source WSD-DUP-8 to -18
+   */
+  suspend(processId: number, done: Suspended): Status {
+    if (this.#state === 'negotiating' || this.#state === 'closed') return WSA.WSAENOTCONN
+    if (this.#state === 'reset' || this.#peerGone) return WSA.WSAECONNRESET
+    const { limits, peerHello } = this.#parts
+    if (limits.duplicates !== true || (peerHello.features & FEATURE_MOVE) === 0) return WSA.WSAEOPNOTSUPP
+    if (this.#mover?.isWanted === true) return WSA.WSAEALREADY
+    if (this.#isBusy) return WSA.WSAEWOULDBLOCK
+    this.#mover ??= this.#newMover('running')
+    this.#mover.ask(processId, done)
+    return 0
+  }
+
+  /** True while either side is on its way to another process: nothing is written meanwhile. */
+  get isMoving(): boolean {
+    return !this.#isRunning
+  }
+
+  get #isRunning(): boolean {
+    return this.#mover === undefined || this.#mover.state === 'running'
+  }
+
+  get #isBusy(): boolean {
+    return this.#blocks?.pending === true || this.#receiver.hasBlock
+  }
+
+  /** Lets the mover look; false when nobody is to be told anything now. */
+  #stillRuns(mover: Mover): boolean {
+    const before = mover.state
+    mover.look()
+    if (before === 'running' || this.#peerGone) return this.state !== 'closed'
+    // What it went over to is told by `running`.
+    return false
+  }
+
+  #newMover(start: 'running' | 'resuming'): Mover {
+    const { socket, role } = this.#parts
+    return new Mover(
+      {
+        socket,
+        role,
+        halves: () => ({ sender: this.#sender, receiver: this.#receiver }),
+        receiverOver: (firstCursor, memory, before) => this.#newReceiver(firstCursor, memory, before),
+        read: (receiver) => {
+          this.#receiver = receiver
+        },
+        rejoin: (memory) => {
+          this.#parts = { ...this.#parts, memory }
+          this.#blocks = undefined
+          this.#sender = this.#newSender(this.#sender.produced)
+          return this.#sender
+        },
+        isBusy: () => this.#isBusy,
+        pack: (duplicate, unread) => this.#pack(duplicate, unread),
+        running: () => {
+          if (this.#readsPossible) this.#owner?.readable()
+          if (this.#mayWrite()) this.#owner?.writable()
+        },
+        violated: () => {
+          this.#violated()
+        },
+      },
+      start,
+    )
+  }
+
+  #pack(duplicate: Uint8Array, unread: Unread): Uint8Array {
+    const { role, peerHello } = this.#parts
+    const packed = encodePacked({
+      version: PACKED_VERSION,
+      duplicate,
+      role,
+      state: this.#state as PackedSession['state'],
+      peerHello,
+      sent: this.#sender.produced,
+      received: this.#receiver.taken,
+      bytesRead: this.#bytesRead,
+      bytesWritten: this.#bytesWritten,
+      unread,
+    })
+    this.#move('close')
+    this.socket.close()
+    return packed
+  }
+
+  /** In the next process: stands still until the peer has found us. */
+  #resume({ state, bytesRead, bytesWritten, unread }: PackedSession): void {
+    this.#state = state
+    this.#bytesRead = bytesRead
+    this.#bytesWritten = bytesWritten
+    this.#mover = this.#newMover('resuming')
+    this.#mover.putBy(unread, state === 'halfOpen' || state === 'finished' ? layout.FLAG_END : 0)
+    const isShut = state === 'draining' || state === 'finished'
+    this.#sender.notice(layout.FLAG_OPEN | layout.FLAG_RESUMED | (isShut ? layout.FLAG_END : 0), 0)
+  }
+
   // --- what the provider tells --------------------------------------------------------------------------------------
 
   /** The posted receive has completed: the peer signalled, or is gone. */
   #received(status: Status): void {
     if (this.#blocks !== undefined) this.#settleLarge(status)
+    if (this.#mover !== undefined && (status !== 0 || this.#state === 'closed')) {
+      this.#mover.fail(this.#state === 'closed' ? WSA.WSA_OPERATION_ABORTED : WSA.WSAECONNRESET)
+    }
     if (this.#state === 'closed') return
     if (status === 0) this.#post()
     else this.#peerGone = true
@@ -343,11 +479,17 @@ export class Session implements Stream {
     }
     if (this.#readsPossible) {
       this.#receiver.credit()
-      if (this.#receiver.tellUrgent()) this.#owner?.urgent?.()
+      if (this.#receiver.takeNews()) this.#tellNews()
     }
+    if (this.#mover !== undefined && !this.#stillRuns(this.#mover)) return
     // Reading first, as the kernel's events come; either may close the session.
     if (this.#readsPossible) this.#owner?.readable()
     if (this.#blocked && this.#mayWrite()) this.#owner?.writable()
+  }
+
+  #tellNews(): void {
+    if (this.#receiver.tellUrgent()) this.#owner?.urgent?.()
+    if ((this.#receiver.flags & layout.FLAG_SUSPEND) !== 0) this.#mover ??= this.#newMover('running')
   }
 
   #settleLarge(status: Status): void {

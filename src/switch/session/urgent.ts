@@ -1,5 +1,6 @@
 import { WSA } from '../../spi/index.ts'
 import * as layout from './layout.ts'
+import type { SavedMark } from './packed.ts'
 
 /** How often a mark that changes while it is read is read again. */
 const LOOKS = 4
@@ -20,6 +21,7 @@ export class UrgentMark {
   #seen = 0
   /** Cursor of the urgent byte that the stream has not passed yet. */
   #at: number | undefined
+  #byte = 0
   #taken = false
   #told = true
 
@@ -40,6 +42,7 @@ export class UrgentMark {
       const word = Atomics.load(this.#words, this.#base + layout.URGENT)
       if (word === this.#seen) return
       this.#at = Atomics.load(this.#words, this.#base + layout.URGENT_AT)
+      this.#byte = word & 0xff
       this.#taken = false
       this.#told = false
       this.#seen = word
@@ -74,6 +77,19 @@ export class UrgentMark {
   take(consumed: number, unread: number, peek: boolean): number {
     if (this.distance(consumed, unread) === Infinity || this.inline || this.#taken) return -WSA.WSAEINVAL
     this.#taken = !peek
-    return this.#seen & 0xff
+    return this.#byte
+  }
+
+  /** The mark, if it lies among `unread` bytes from `consumed` on. */
+  save(consumed: number, unread: number): SavedMark | undefined {
+    const ahead = this.distance(consumed, unread)
+    return ahead === Infinity ? undefined : { ahead, byte: this.#byte, taken: this.#taken }
+  }
+
+  /** Puts a mark where it was. */
+  restore(consumed: number, { ahead, byte, taken }: SavedMark): void {
+    this.#at = (consumed + ahead) | 0
+    this.#byte = byte
+    this.#taken = taken
   }
 }

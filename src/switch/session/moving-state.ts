@@ -1,0 +1,23 @@
+/** Which event is legal when, for the hand-over of a session to another process; docs/states.md is drawn from it. */
+export const TRANSITIONS = {
+  /** `ask`: we want to hand our end over. `asked`: the peer wants to hand over its own. */
+  running: { ask: 'asking', asked: 'parked' },
+  /** Waits until the peer stands still. `asked`: both want to, and the initiator goes first. */
+  asking: { answered: 'moved', refused: 'running', asked: 'parked' },
+  /** Stands still, with everything unread put by. `resumed`: over new memory; `withdrawn`: over the same. */
+  parked: { resumed: 'running', withdrawn: 'running' },
+  /** In the next process: waits until the peer has found the new memory. */
+  resuming: { confirmed: 'running' },
+  /** Another process has our end. */
+  moved: {},
+} as const satisfies Record<string, Record<string, string>>
+
+export type MovingState = keyof typeof TRANSITIONS
+type KeysOf<T> = T extends unknown ? keyof T : never
+export type MovingEvent = KeysOf<(typeof TRANSITIONS)[MovingState]>
+
+/** The state that `event` leads to, or undefined where it is illegal. */
+export function next(state: MovingState, event: MovingEvent): MovingState | undefined {
+  const row: Partial<Record<MovingEvent, MovingState>> = TRANSITIONS[state]
+  return row[event]
+}
