@@ -73,6 +73,16 @@ void CallBack(napi_env env, napi_async_context async, napi_ref function, napi_va
   }
 }
 
+// Calls a function as native code of Node's own is called by libuv: what that calls back has ticks of its own.
+void CallOutside(napi_env env, napi_value function) {
+  napi_value receiver;
+  napi_get_global(env, &receiver);
+  if (napi_call_function(env, receiver, function, 0, nullptr, nullptr) != napi_pending_exception) return;
+  napi_value error;
+  napi_get_and_clear_last_exception(env, &error);
+  napi_fatal_exception(env, error);
+}
+
 // --- memory ---------------------------------------------------------------------------------------------------------
 
 Napi::Value WrapMapping(Napi::Env env, const Mapping& mapping) {
@@ -352,7 +362,8 @@ class JsPoller : public Napi::ObjectWrap<JsPoller> {
     napi_value result = nullptr;
     CallBack(state->env, state->async, state->function, &result);
     bool more = true;
-    if (result != nullptr) napi_get_value_bool(state->env, result, &more);
+    if (result == nullptr) return more;
+    if (napi_get_value_bool(state->env, result, &more) != napi_ok) CallOutside(state->env, result);
     return more;
   }
 

@@ -13,7 +13,16 @@ export type { Inspect, InspectRequest, Inspection } from './faces/net/inspect.ts
 
 let warned = false
 
-function claim(owner: object): void {
+/**
+ * Lets the switch carry what somebody else has made: a server that does not listen yet, or a socket that does not connect yet,
+ * such as that of `https.createServer` or `tls.connect`. Sockets begin to connect in the next tick at the earliest.
+ */
+export function claim<T extends net.Server | net.Socket>(owner: T): T {
+  enlist(owner)
+  return owner
+}
+
+function enlist(owner: object): void {
   const whole = processSwitch()
   if ('unavailable' in whole) {
     if (!warned) warnUnavailable(whole.unavailable)
@@ -28,7 +37,7 @@ function claim(owner: object): void {
 export class Socket extends net.Socket {
   constructor(options?: net.SocketConstructorOpts) {
     super(options)
-    claim(this)
+    enlist(this)
   }
 }
 
@@ -46,7 +55,7 @@ export class Server extends net.Server {
   constructor(options?: ServerOpts, connectionListener?: ConnectionListener)
   constructor(...args: unknown[]) {
     super(...(args as ConstructorParameters<typeof net.Server>))
-    claim(this)
+    enlist(this)
     const [options] = args as [ServerOpts?]
     if (options?.inspect !== undefined) setInspect(this, options.inspect)
   }
@@ -89,5 +98,5 @@ export function connect(...args: unknown[]): Socket {
 
 export const createConnection = connect
 
-const face = { ...net, Socket, Server, setInspect, Stream: Socket, createServer, connect, createConnection }
+const face = { ...net, Socket, Server, setInspect, Stream: Socket, createServer, connect, createConnection, claim }
 export default face

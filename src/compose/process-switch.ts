@@ -69,6 +69,7 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
         host: native,
         schedule: provider.schedule,
         soon: provider.soon,
+        scheduleOutside: provider.scheduleOutside,
         keepAlive: (on) => {
           provider.keepAlive(on)
         },

@@ -38,7 +38,7 @@ export interface ShmNative {
   socketPair(): readonly [number, number] | number
 
   readonly Watcher: new (fd: number, onReadable: () => void) => Watcher
-  readonly Poller: new (spinNanoseconds: number, drain: () => boolean) => Poller
+  readonly Poller: new (spinNanoseconds: number, drain: () => boolean | (() => void)) => Poller
 }
 
 export interface ReceivedMessage {
@@ -51,7 +51,10 @@ export interface Watcher {
   close(): void
 }
 
-/** One per event loop, for the life of the loop. `drain` runs one event and says whether local work is left. */
+/**
+ * One per event loop, for the life of the loop. `drain` runs one event and says whether local work is left; a function that
+ * it returns instead is called outside of any callback.
+ */
 export interface Poller {
   /** Watches a link: the peer's cursor of produced notifications against our cursor of consumed ones, byte offsets. */
   watch(

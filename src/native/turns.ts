@@ -11,6 +11,15 @@ export interface Notifiable {
   readonly withinLoop: boolean
 }
 
+/** A job that runs outside of any callback. */
+class Outside {
+  readonly job: () => void
+
+  constructor(job: () => void) {
+    this.job = job
+  }
+}
+
 /**
  * This event loop's share of the work: runs notifications and local jobs, one per callback from native code, so that
  * ticks and microtasks run between them as they do between libuv's own events.
@@ -18,7 +27,7 @@ export interface Notifiable {
 export class Turns {
   readonly #native: ShmNative
   readonly #spinNanoseconds: number
-  readonly #jobs = new Fifo<() => void>()
+  readonly #jobs = new Fifo<(() => void) | Outside>()
   readonly #urgent = new Fifo<() => void>()
   /** No callback of ours belongs to whoever happened to cause its making: `AsyncLocalStorage` must find nothing. */
   readonly #outside = new AsyncResource('SOCKSWITCH', { requireManualDestroy: true })
@@ -56,6 +65,18 @@ export class Turns {
 
   /** Runs `job` soon, in a callback of its own. */
   readonly schedule = (job: () => void): void => {
+    this.#add(job)
+  }
+
+  /**
+   * Runs `job` soon, outside of any callback: ticks and microtasks run after each callback of native code that it causes, not
+   * after all of them.
+   */
+  readonly scheduleOutside = (job: () => void): void => {
+    this.#add(new Outside(job))
+  }
+
+  #add(job: (() => void) | Outside): void {
     this.#jobs.push(job)
     if (!this.#draining && this.#jobs.length === 1) this.poller.wake()
   }
@@ -79,7 +100,7 @@ export class Turns {
   }
 
   // Jobs and links in turn, so that neither starves the other; links round robin.
-  readonly #drain = (): boolean => {
+  readonly #drain = (): boolean | (() => void) => {
     this.#draining = true
     try {
       const urgent = this.#urgent.shift()
@@ -90,6 +111,7 @@ export class Turns {
       this.#preferLinks = !this.#preferLinks
       if (this.#preferLinks && this.#dispatchLink()) return this.#jobsLeft
       const job = this.#jobs.shift()
+      if (job instanceof Outside) return job.job
       if (job !== undefined) job()
       else if (!this.#preferLinks) this.#dispatchLink()
     } finally {

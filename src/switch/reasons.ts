@@ -25,11 +25,8 @@ export const REASONS = {
   cluster: 'cluster workers share the listener',
   shared: 'the listener was handed to another process',
   'reuse-port': 'several listeners share the port',
-  tls: 'TLS runs inside Node on the descriptor',
-  http2: 'HTTP/2 runs inside Node on the descriptor',
   'pause-on-connect': 'the server hands its connections on unread',
-  bridged: 'native code took the stream over',
-  'native-stream': 'native code uses the stream while it connects',
+  bridged: 'the socket was handed to another process or thread',
   off: 'switching is turned off',
 } as const
 

@@ -9,8 +9,10 @@ import { MOMENT_SCENARIOS } from './scenarios/moments.ts'
 import { OBSERVERS } from './scenarios/observers.ts'
 import { OPTIONS } from './scenarios/options.ts'
 import { PROCESSES } from './scenarios/processes.ts'
+import { SECURE_HTTP } from './scenarios/secure-http.ts'
 import { SERVERS } from './scenarios/servers.ts'
 import { STREAMS } from './scenarios/streams.ts'
+import { TLS } from './scenarios/tls.ts'
 import type { Scenario } from './side.ts'
 
 /** Everything that must look the same on stock Node and switched. */
@@ -26,6 +28,8 @@ export const SCENARIOS: readonly Scenario[] = [
   ...SERVERS,
   ...HTTP,
   ...HTTP_ENDINGS,
+  ...TLS,
+  ...SECURE_HTTP,
   ...PROCESSES,
   ...OBSERVERS,
 ]

@@ -119,13 +119,13 @@ describe('the application socket', () => {
     const host = new Host()
     host.journal.clear()
     assert.deepEqual(host.connect(ELSEWHERE).outcome, { kind: 'tcpip', reason: 'no-route', status: 0 })
-    assert.deepEqual(host.connect(SERVER, { stay: 'tls' }).outcome, {
+    assert.deepEqual(host.connect(SERVER, { stay: 'reuse-port' }).outcome, {
       kind: 'tcpip',
-      reason: 'tls',
+      reason: 'reuse-port',
       status: 0,
     })
     assert.deepEqual(host.journal.labels(), ['tcp.connect', 'tcp.connect'])
-    assert.deepEqual(host.switch.stats.reasons, { 'no-route': 1, tls: 1 })
+    assert.deepEqual(host.switch.stats.reasons, { 'no-route': 1, 'reuse-port': 1 })
   })
 
   test('WSD-ARCH-4 WSD-ARCH-7 is decided for by itself: one goes over one SAN, one over another, one over TCP/IP', async () => {

@@ -1,7 +1,10 @@
 import net from 'node:net'
+import type { WsaCode } from '../../spi/index.ts'
 import type { Connection } from './connection.ts'
+import { uvError } from './errnos.ts'
 import { showAddress } from './graft.ts'
 import type { Internals, TcpHandle } from './internals.ts'
+import type { WriteDone } from './pending-write.ts'
 import type { HostTcp } from './reserved-ports.ts'
 
 /**
@@ -14,11 +17,18 @@ export class Bridge {
   #ended = false
 
   /** @param ungraft Takes the graft off the handle; called once the descriptor is there. */
-  constructor(internals: Internals, host: HostTcp, handle: TcpHandle, connection: Connection, ungraft: () => void) {
+  constructor(
+    internals: Internals,
+    host: HostTcp,
+    handle: TcpHandle,
+    connection: Connection,
+    ungraft: () => void,
+  ) {
     const { onread, userBuffer, reading } = connection
     const { local, remote, release } = connection.parts
     const pair = host.socketPair()
-    if (typeof pair === 'number') throw new Error('Cannot hand the stream to native code: no descriptors are left')
+    if (typeof pair === 'number')
+      throw new Error('Cannot hand the stream to native code: no descriptors are left')
     const pending = connection.detach()
     this.#connection = connection
     ungraft()
@@ -38,14 +48,14 @@ export class Bridge {
   #pump(pending: ReturnType<Connection['detach']>, release: () => void): void {
     const session = this.#connection.session
     const inner = this.#inner
-    let waiting: { chunk: Uint8Array; offset: number; done: (error: Error | null) => void }[] = []
+    let waiting: { chunk: Uint8Array; offset: number; done: WriteDone }[] = []
     const flush = (): void => {
       for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
         const taken = session.write([next.chunk], 0, next.offset)
         if (taken >= 0) next.offset += taken
         if (taken >= 0 && next.offset < next.chunk.length) return
         waiting.shift()
-        next.done(taken < 0 ? new Error('Cannot write: the peer is gone') : null)
+        next.done(taken < 0 ? uvError(-taken as WsaCode) : 0)
         if (taken < 0) {
           waiting = []
           inner.destroy()
@@ -55,7 +65,7 @@ export class Bridge {
       if (!inner.isPaused() || inner.readableEnded) return
       inner.resume()
     }
-    const send = (chunk: Uint8Array, done: (error: Error | null) => void): void => {
+    const send = (chunk: Uint8Array, done: WriteDone): void => {
       waiting.push({ chunk, offset: 0, done })
       if (waiting.length === 1) flush()
     }
@@ -80,9 +90,11 @@ export class Bridge {
       readable: receive,
       writable: flush,
     })
-    pending?.rest.forEach((chunk, index, all) => {
-      send(chunk, index === all.length - 1 ? pending.done : () => undefined)
-    })
+    for (const { rest, done } of pending) {
+      rest.forEach((chunk, index) => {
+        send(chunk, index === rest.length - 1 ? done : () => undefined)
+      })
+    }
     inner.on('data', (chunk: Buffer) => {
       send(chunk, () => undefined)
       if (waiting.length > 0) inner.pause()

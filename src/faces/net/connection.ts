@@ -1,11 +1,12 @@
 import type { AsyncResource } from 'node:async_hooks'
-import { invariant } from '../../base/invariant.ts'
 import type { SocketAddress, WsaCode } from '../../spi/index.ts'
 import type { Session } from '../../switch/session/session.ts'
-import { UV_EBADF, UV_ECANCELED, UV_ECONNRESET, UV_EOF, errnoError, uvError } from './errnos.ts'
+import { UV_EBADF, UV_ECANCELED, UV_ECONNRESET, UV_EOF, uvError } from './errnos.ts'
 import { asyncResource } from './internals.ts'
 import type { Internals, OnRead, TcpHandle } from './internals.ts'
 import type { Liveness } from './liveness.ts'
+import { advance, append, finish } from './pending-write.ts'
+import type { PendingWrite, WriteDone } from './pending-write.ts'
 
 export interface ConnectionEnvironment {
   readonly internals: Internals
@@ -14,6 +15,8 @@ export interface ConnectionEnvironment {
   readonly schedule: (job: () => void) => void
   /** As `schedule`, but before everything else that waits. */
   readonly soon: (job: () => void) => void
+  /** As `schedule`, but outside of any callback, for what native code takes. */
+  readonly scheduleOutside: (job: () => void) => void
 }
 
 export interface ConnectionParts {
@@ -27,15 +30,12 @@ export interface ConnectionParts {
   readonly release: () => void
 }
 
-/** One write of the application that did not fit yet. */
-interface PendingWrite {
-  readonly chunks: Uint8Array[]
-  index: number
-  offset: number
-  left: number
-  readonly done: (error: Error | null) => void
-  /** The context of the write, once it has to wait. */
-  resource: AsyncResource | undefined
+/** Takes what is read in place of the socket: native code, behind a `NativeStream`. */
+export interface Consumer {
+  /** @param bytes Borrowed for the call. */
+  data(bytes: Uint8Array): void
+  /** The stream is over: `UV_EOF`, or an error. */
+  over(status: number): void
 }
 
 /** Read events carry at most this much; twice what libuv does, since a fast reader spends more time on the event than on the copy. */
@@ -43,9 +43,13 @@ const READ_BYTES = 128 << 10
 /** Reads up to this size share a slab. */
 const SHARED_BYTES = 4 << 10
 const SLAB_BYTES = 32 << 10
+/** What native code is shown at once: as much as one of libuv's reads. */
+const SHOWN_BYTES = 64 << 10
 
 let slab = new Uint8Array(0)
 let slabUsed = 0
+/** What a consumer is shown. */
+let shown: Uint8Array | undefined
 
 /**
  * A connection over a SAN behind a grafted handle: turns what the session tells into what `net.js` expects of libuv, and
@@ -63,9 +67,13 @@ export class Connection {
   #referenced = true
   #alive = false
   #pumpScheduled = false
-  #shuttingDown = false
   #ended = false
   #pending: PendingWrite | undefined
+  /** Waits until everything pending is written. */
+  #shutdown: ((status: number) => void) | undefined
+  /** Requests that `soon` completes. */
+  #completing = 0
+  #consumer: Consumer | undefined
 
   constructor(environment: ConnectionEnvironment, parts: ConnectionParts) {
     this.#environment = environment
@@ -78,10 +86,14 @@ export class Connection {
         // Long past: connections are made of agreed sessions.
       },
       readable: () => {
-        if (this.#reading && !this.#pumpScheduled) this.#pump()
+        if (!this.#reading || this.#pumpScheduled) return
+        if (this.#consumer === undefined) this.#pump()
+        else this.#schedulePump()
       },
       writable: () => {
-        this.#flush()
+        // Reading goes first, as the kernel's events do; what a consumer is shown has yet to be.
+        if (this.#consumer !== undefined && this.#pumpScheduled) this.#environment.schedule(this.#flushOn)
+        else this.#flush()
       },
     })
   }
@@ -104,9 +116,17 @@ export class Connection {
   get reading(): boolean {
     return this.#reading
   }
-  /** Bytes of a write that the ring had no room for. */
+  get consumer(): Consumer | undefined {
+    return this.#consumer
+  }
+  set consumer(consumer: Consumer | undefined) {
+    this.#consumer = consumer
+  }
+  /** Bytes of writes that the ring had no room for. */
   get queuedBytes(): number {
-    return this.#pending?.left ?? 0
+    let bytes = 0
+    for (let write = this.#pending; write !== undefined; write = write.next) bytes += write.left
+    return bytes
   }
 
   // --- reading ------------------------------------------------------------------------------------------------------
@@ -128,7 +148,8 @@ export class Connection {
   #schedulePump(): void {
     if (this.#pumpScheduled) return
     this.#pumpScheduled = true
-    this.#environment.schedule(this.#scheduledPump)
+    if (this.#consumer === undefined) this.#environment.schedule(this.#scheduledPump)
+    else this.#environment.scheduleOutside(this.#scheduledPump)
   }
 
   readonly #scheduledPump = (): void => {
@@ -140,7 +161,8 @@ export class Connection {
   #pump(): void {
     let delivered = true
     try {
-      delivered = this.#userBuffer === undefined ? this.#deliver() : this.#deliverInto(this.#userBuffer)
+      if (this.#consumer !== undefined) delivered = this.#deliverTo(this.#consumer)
+      else delivered = this.#userBuffer === undefined ? this.#deliver() : this.#deliverInto(this.#userBuffer)
     } finally {
       // Also when a listener threw: that does not stop the stream.
       if (delivered) this.#pumpOn()
@@ -186,10 +208,19 @@ export class Connection {
     return true
   }
 
+  #deliverTo(consumer: Consumer): boolean {
+    shown ??= new Uint8Array(SHOWN_BYTES)
+    const length = this.#session.readInto(shown, 0, SHOWN_BYTES)
+    if (length === 0) return false
+    consumer.data(shown.subarray(0, length))
+    return true
+  }
+
   #finish(status: number): void {
     this.#ended = true
     this.readStop()
-    this.#tell(status, undefined, 0)
+    if (this.#consumer === undefined) this.#tell(status, undefined, 0)
+    else this.#consumer.over(status)
   }
 
   #tell(readBytesOrError: number, buffer: ArrayBuffer | undefined, offset: number): Uint8Array | undefined {
@@ -210,17 +241,25 @@ export class Connection {
    *
    * @returns true when `done` is still to come.
    */
-  write(chunks: Uint8Array[], done: (error: Error | null) => void): boolean {
+  write(chunks: Uint8Array[], done: WriteDone): boolean {
     let left = 0
     for (const chunk of chunks) left += chunk.length
-    const pending: PendingWrite = { chunks, index: 0, offset: 0, left, done, resource: undefined }
-    const status = this.#advance(pending)
+    const write: PendingWrite = {
+      chunks,
+      index: 0,
+      offset: 0,
+      left,
+      done,
+      resource: undefined,
+      next: undefined,
+    }
+    const status = this.#pending === undefined ? this.#advance(write) : 'blocked'
     if (status !== 'blocked') {
       done(status)
       return false
     }
-    pending.resource = asyncResource('WRITEWRAP')
-    this.#pending = pending
+    write.resource = asyncResource('WRITEWRAP')
+    this.#pending = append(this.#pending, write)
     this.#updateLiveness()
     return true
   }
@@ -230,34 +269,23 @@ export class Connection {
    * not copy.)
    */
   keepPending(borrowed: Uint8Array): void {
-    const pending = this.#pending
-    const chunk = pending?.chunks[pending.index]
-    if (pending === undefined || chunk?.buffer !== borrowed.buffer) return
-    pending.chunks[pending.index] = Uint8Array.prototype.slice.call(chunk, pending.offset)
-    pending.offset = 0
-  }
-
-  #advance(pending: PendingWrite): 'blocked' | Error | null {
-    let taken = this.#session.write(pending.chunks, pending.index, pending.offset)
-    if (taken < 0) return this.#writeError(-taken as WsaCode)
-    pending.left -= taken
-    if (pending.left === 0) return null
-    while (taken > 0) {
-      const rest = (pending.chunks[pending.index] as Uint8Array).length - pending.offset
-      if (taken < rest) {
-        pending.offset += taken
-        break
-      }
-      taken -= rest
-      pending.index += 1
-      pending.offset = 0
+    for (let write = this.#pending; write !== undefined; write = write.next) {
+      const chunk = write.chunks[write.index]
+      if (chunk?.buffer !== borrowed.buffer) continue
+      write.chunks[write.index] = Uint8Array.prototype.slice.call(chunk, write.offset)
+      write.offset = 0
     }
-    return 'blocked'
   }
 
-  #writeError(code: WsaCode): Error {
-    const errno = this.#session.state === 'closed' ? UV_EBADF : uvError(code)
-    return errnoError(errno, 'write')
+  #advance(pending: PendingWrite): 'blocked' | number {
+    const taken = this.#session.write(pending.chunks, pending.index, pending.offset)
+    if (taken < 0) return this.#writeError(-taken as WsaCode)
+    advance(pending, taken)
+    return pending.left === 0 ? 0 : 'blocked'
+  }
+
+  #writeError(code: WsaCode): number {
+    return this.#session.state === 'closed' ? UV_EBADF : uvError(code)
   }
 
   #flush(): void {
@@ -265,23 +293,46 @@ export class Connection {
     if (pending === undefined) return
     const status = this.#advance(pending)
     if (status === 'blocked') return
-    this.#pending = undefined
+    this.#pending = pending.next
+    // One event per callback; what waits behind it goes on in the next.
+    if (pending.next !== undefined) this.#environment.soon(this.#flushOn)
+    else if (this.#shutdown !== undefined) this.#sendEnd(this.#shutdown)
     this.#updateLiveness()
     finish(pending, status)
   }
 
-  /** Sends the end of the stream; `done` is told in a turn of its own. */
-  shutdown(done: () => void): void {
-    this.#session.shutdown()
+  readonly #flushOn = (): void => {
+    this.#flush()
+  }
+
+  /** Sends the end of the stream after everything written; `done` is told in a turn of its own. */
+  shutdown(done: (status: number) => void): void {
     const resource = asyncResource('SHUTDOWNWRAP')
-    this.#shuttingDown = true
-    this.#updateLiveness()
-    // libuv reports this before it looks at any descriptor again.
-    this.#environment.soon(() => {
-      this.#shuttingDown = false
-      this.#updateLiveness()
-      resource.runInAsyncScope(done)
+    const told = (status: number): void => {
+      resource.runInAsyncScope(done, undefined, status)
       resource.emitDestroy()
+    }
+    if (this.#pending === undefined) this.#sendEnd(told)
+    else this.#shutdown = told
+  }
+
+  #sendEnd(told: (status: number) => void): void {
+    this.#shutdown = undefined
+    this.#session.shutdown()
+    // libuv reports this before it looks at any descriptor again.
+    this.completeSoon(() => {
+      told(0)
+    })
+  }
+
+  /** Runs `complete` before anything else is told, and keeps the process alive until then. */
+  completeSoon(complete: () => void): void {
+    this.#completing += 1
+    this.#updateLiveness()
+    this.#environment.soon(() => {
+      this.#completing -= 1
+      this.#updateLiveness()
+      complete()
     })
   }
 
@@ -298,7 +349,7 @@ export class Connection {
   }
 
   #updateLiveness(): void {
-    const alive = this.#referenced && (this.#reading || this.#pending !== undefined || this.#shuttingDown)
+    const alive = this.#referenced && (this.#reading || this.#pending !== undefined || this.#completing > 0)
     if (alive === this.#alive) return
     this.#alive = alive
     if (alive) this.#environment.liveness.hold()
@@ -313,7 +364,9 @@ export class Connection {
   close(how: 'close' | 'reset'): (() => void) | undefined {
     this.#reading = false
     const pending = this.#pending
+    const shutdown = this.#shutdown
     this.#pending = undefined
+    this.#shutdown = undefined
     this.#updateLiveness()
     if (how === 'reset') this.#session.reset()
     else this.#session.close()
@@ -321,28 +374,39 @@ export class Connection {
     this.#resource.emitDestroy()
     if (pending === undefined) return undefined
     return () => {
-      finish(pending, errnoError(UV_ECANCELED, 'write'))
+      for (let write: PendingWrite | undefined = pending; write !== undefined; write = write.next) {
+        finish(write, UV_ECANCELED)
+      }
+      shutdown?.(UV_ECANCELED)
     }
   }
 
-  /** Leaves the session to somebody else; returns the write that is still to be finished first. */
-  detach(): { readonly rest: Uint8Array[]; readonly done: (error: Error | null) => void } | undefined {
+  /** Leaves the session to somebody else; returns the writes that are still to be finished first. */
+  detach(): readonly { readonly rest: Uint8Array[]; readonly done: WriteDone }[] {
     this.#reading = false
-    const pending = this.#pending
-    this.#pending = undefined
-    this.#updateLiveness()
-    if (pending === undefined) return undefined
-    const rest = pending.chunks.slice(pending.index)
-    if (rest[0] !== undefined) rest[0] = rest[0].subarray(pending.offset)
-    const done = (error: Error | null): void => {
-      finish(pending, error)
+    const writes = []
+    for (let write = this.#pending; write !== undefined; write = write.next) {
+      const rest = write.chunks.slice(write.index)
+      if (rest[0] !== undefined) rest[0] = rest[0].subarray(write.offset)
+      const waiting = write
+      writes.push({
+        rest,
+        done: (status: number) => {
+          finish(waiting, status)
+        },
+      })
     }
-    return { rest, done }
+    const shutdown = this.#shutdown
+    if (shutdown !== undefined) {
+      const done = (status: number): void => {
+        this.#session.shutdown()
+        shutdown(status)
+      }
+      writes.push({ rest: [new Uint8Array(0)], done })
+    }
+    this.#pending = undefined
+    this.#shutdown = undefined
+    this.#updateLiveness()
+    return writes
   }
-}
-
-function finish({ done, resource }: PendingWrite, status: Error | null): void {
-  invariant(resource, 'a write that waits has a context')
-  resource.runInAsyncScope(done, undefined, status)
-  resource.emitDestroy()
 }

@@ -11,6 +11,7 @@ import type { Internals, TcpHandle } from './internals.ts'
 import { Listening } from './listening.ts'
 import type { ListenerReport } from './listening.ts'
 import { Liveness } from './liveness.ts'
+import { NativeUse } from './native-use.ts'
 import { ReservedPorts } from './reserved-ports.ts'
 import type { HostTcp } from './reserved-ports.ts'
 import { hookClose, noteReason, reasonOf } from './surroundings.ts'
@@ -23,6 +24,8 @@ export interface NetFaceOptions {
   readonly schedule: (job: () => void) => void
   /** As `schedule`, but before everything else that waits. */
   readonly soon: (job: () => void) => void
+  /** As `schedule`, but outside of any callback. */
+  readonly scheduleOutside: (job: () => void) => void
   readonly keepAlive: (on: boolean) => void
 }
 
@@ -36,6 +39,7 @@ export class NetFace {
   readonly #internals: Internals
   readonly #environment: ConnectionEnvironment
   readonly #grafter: Grafter
+  readonly #native: NativeUse
   readonly #connecting: Connecting
   readonly #listening: Listening
 
@@ -48,14 +52,17 @@ export class NetFace {
       liveness: new Liveness(options.keepAlive),
       schedule: options.schedule,
       soon: options.soon,
+      scheduleOutside: options.scheduleOutside,
     }
+    this.#native = new NativeUse(this.#internals)
     this.#grafter = new Grafter(this.#internals, (handle) => {
-      this.bridge(handle)
+      this.#native.asked(handle)
     })
     const surroundings = {
       switch: options.switch,
       internals: this.#internals,
       environment: this.#environment,
+      native: this.#native,
       ports: new ReservedPorts(options.host),
       covers,
       adopt: (handle: TcpHandle, parts: Omit<Connection['parts'], 'handle'>) => {
@@ -69,6 +76,7 @@ export class NetFace {
   /** Puts the face under `node:net`. From now on it sees every TCP handle of the process. */
   install(): void {
     installWrites()
+    this.#native.install()
     this.#connecting.install()
     this.#listening.install()
     hookClose(this.#internals)

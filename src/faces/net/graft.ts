@@ -1,7 +1,7 @@
 import net from 'node:net'
 import type { SocketAddress } from '../../spi/index.ts'
 import type { Connection } from './connection.ts'
-import { UV_EBADF } from './errnos.ts'
+import { UV_EBADF, errnoError } from './errnos.ts'
 import type { Internals, OwnerSocket, TcpHandle, WriteGeneric } from './internals.ts'
 import { ownerOf, symbolOf } from './internals.ts'
 
@@ -23,10 +23,10 @@ export class Grafter {
   readonly #internals: Internals
   readonly #prototype: TcpHandle
 
-  /** @param onNativeUse Called when native code is about to take the stream of a grafted handle. */
-  constructor(internals: Internals, onNativeUse: (handle: TcpHandle, connection: Connection) => void) {
+  /** @param asked Called when native code is about to take the stream of a grafted handle. */
+  constructor(internals: Internals, asked: (handle: TcpHandle) => void) {
     this.#internals = internals
-    this.#prototype = graftPrototype(internals, onNativeUse)
+    this.#prototype = graftPrototype(internals, asked)
   }
 
   graft(handle: TcpHandle, connection: Connection): void {
@@ -40,10 +40,7 @@ export class Grafter {
   }
 }
 
-function graftPrototype(
-  internals: Internals,
-  onNativeUse: (handle: TcpHandle, connection: Connection) => void,
-): TcpHandle {
+function graftPrototype(internals: Internals, asked: (handle: TcpHandle) => void): TcpHandle {
   const native = internals.prototype
   const method = (value: (this: Grafted, ...args: never[]) => unknown): PropertyDescriptor => ({
     value,
@@ -80,7 +77,7 @@ function graftPrototype(
       const connection = this[CONNECTION]
       if (connection === undefined || owner?._handle !== this) return true
       if (owner.parser !== undefined && owner.parser !== null) return false
-      onNativeUse(this, connection)
+      asked(this)
       return true
     }),
     readStart: method(function () {
@@ -195,7 +192,7 @@ export function installWrites(): void {
       }
     }
     let later = false
-    const waiting = connection.write(chunks, (error) => {
+    const waiting = connection.write(chunks, (status) => {
       // As net.js: whoever destroyed the socket does not hear of the writes that this cut off.
       if (later && this.destroyed) {
         callback(null)
@@ -205,7 +202,7 @@ export function installWrites(): void {
         this._unrefTimer()
         setQueued(0)
       }
-      callback(error)
+      callback(status === 0 ? null : errnoError(status, 'write'))
     })
     later = true
     if (!waiting) return

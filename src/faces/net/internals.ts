@@ -36,7 +36,13 @@ export interface TcpHandle {
 export type OnRead = (this: TcpHandle, buffer: ArrayBuffer | undefined) => Uint8Array | undefined
 
 export interface ConnectRequest {
-  oncomplete?: (status: number, handle: TcpHandle, request: ConnectRequest, readable: boolean, writable: boolean) => void
+  oncomplete?: (
+    status: number,
+    handle: TcpHandle,
+    request: ConnectRequest,
+    readable: boolean,
+    writable: boolean,
+  ) => void
 }
 
 /** What this face uses of a socket or server beyond their public members. */
@@ -62,6 +68,44 @@ export interface OwnerServer extends net.Server {
   readonly pauseOnConnect?: boolean
 }
 
+/** A stream base for native code whose other side is JavaScript. */
+export interface JsStream {
+  onread: OnRead | undefined
+  isClosing: () => boolean
+  onreadstart: () => number
+  onreadstop: () => number
+  onwrite: (request: object, chunks: Uint8Array[]) => number
+  onshutdown: (request: object) => number
+  /** Copies `bytes` to whoever listens. */
+  readBuffer(bytes: Uint8Array): void
+  emitEOF(): void
+  finishWrite(request: object, status: number): void
+  finishShutdown(request: object, status: number): void
+}
+
+/** Node's TLS engine over a stream base; the `_handle` of a `TLSSocket`. */
+export interface TlsWrap {
+  onread: OnRead | undefined
+  _parent: object
+  readonly _secureContext: { readonly context: object }
+  getServername(): string | undefined
+  setServername(name: string): void
+  getSession(): Buffer | undefined
+  setSession(session: Buffer): void
+  setVerifyMode(requestCert: boolean, rejectUnauthorized: boolean): void
+  setALPNProtocols(protocols: Uint8Array): void
+  enableKeylogCallback(): void
+  enableSessionCallbacks(): void
+  enablePskCallback(): void
+  enableTrace(): void
+  destroySSL(): void
+  useUserBuffer(buffer: Uint8Array): void
+}
+
+export interface TlsBinding {
+  wrap(stream: object, context: object, isServer: boolean, hasActiveWrite: boolean): TlsWrap
+}
+
 interface StreamState {
   readonly state: Int32Array
   readonly readBytesOrError: number
@@ -74,13 +118,22 @@ export interface Internals {
   /** Key under which a handle names its socket or server. */
   readonly owner: symbol
   readonly stream: StreamState
+  readonly JSStream: new () => JsStream
+  /** Missing where Node was built without TLS. */
+  readonly tls: TlsBinding | undefined
 }
 
 const SOCKET_KIND = 0
 
 interface Bindings {
   binding(name: 'tcp_wrap'): { TCP: new (kind: number) => TcpHandle }
-  binding(name: 'stream_wrap'): { streamBaseState: Int32Array; kReadBytesOrError: number; kArrayBufferOffset: number }
+  binding(name: 'js_stream'): { JSStream: new () => JsStream }
+  binding(name: 'tls_wrap'): TlsBinding
+  binding(name: 'stream_wrap'): {
+    streamBaseState: Int32Array
+    kReadBytesOrError: number
+    kArrayBufferOffset: number
+  }
 }
 
 /** Throws where Node does not let a program at its bindings (`--permission`). */
@@ -92,12 +145,19 @@ export function findInternals(): Internals {
   try {
     const { TCP } = bindings.binding('tcp_wrap')
     const { streamBaseState, kReadBytesOrError, kArrayBufferOffset } = bindings.binding('stream_wrap')
+    const { JSStream } = bindings.binding('js_stream')
     const prototype = TCP.prototype as TcpHandle
     return {
       TCP,
       prototype,
       owner: ownerSymbol(TCP),
-      stream: { state: streamBaseState, readBytesOrError: kReadBytesOrError, arrayBufferOffset: kArrayBufferOffset },
+      stream: {
+        state: streamBaseState,
+        readBytesOrError: kReadBytesOrError,
+        arrayBufferOffset: kArrayBufferOffset,
+      },
+      JSStream,
+      tls: 'openssl' in process.versions ? bindings.binding('tls_wrap') : undefined,
     }
   } finally {
     if (quiet === undefined) delete (process as { noDeprecation?: boolean }).noDeprecation
@@ -121,6 +181,16 @@ export function symbolOf(object: object, description: string): symbol | undefine
     if (found !== undefined) return found
   }
   return undefined
+}
+
+let bufferKey: symbol | undefined
+
+/** The buffer that the user of a socket gave it to read into. */
+export function userBufferOf(socket: object | null | undefined): Uint8Array | undefined {
+  if (!socket) return undefined
+  bufferKey ??= symbolOf(socket, 'kBuffer')
+  const buffer = bufferKey === undefined ? undefined : (socket as Record<symbol, unknown>)[bufferKey]
+  return buffer instanceof Uint8Array ? buffer : undefined
 }
 
 export function ownerOf(internals: Internals, handle: TcpHandle): OwnerSocket | OwnerServer | undefined {

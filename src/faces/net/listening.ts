@@ -129,8 +129,6 @@ export class Listening {
     const flags = this.#bound.get(handle)
     if (flags === undefined) return 'inherited'
     if ((flags & UV_TCP_REUSEPORT) !== 0) return 'reuse-port'
-    if (typeof (server as { setSecureContext?: unknown }).setSecureContext === 'function') return 'tls'
-    if (/^Http2(Secure)?Server$/.test(server.constructor.name)) return 'http2'
     if (server.pauseOnConnect === true) return 'pause-on-connect'
     return undefined
   }

@@ -3,6 +3,7 @@ import type { Reason } from '../../switch/reasons.ts'
 import type { Switch } from '../../switch/switch.ts'
 import type { Connection, ConnectionEnvironment } from './connection.ts'
 import type { Internals, TcpHandle } from './internals.ts'
+import type { NativeUse } from './native-use.ts'
 import type { ReservedPorts } from './reserved-ports.ts'
 
 /** What the connecting and the listening half of the face share. */
@@ -10,6 +11,7 @@ export interface Surroundings {
   readonly switch: Switch
   readonly internals: Internals
   readonly environment: ConnectionEnvironment
+  readonly native: NativeUse
   readonly ports: ReservedPorts
   /** Which sockets and servers are this face's business. */
   covers(owner: object | undefined): boolean

@@ -65,6 +65,7 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
   readonly schedule: (job: () => void) => void
   /** As `schedule`, but before everything else that waits. */
   readonly soon: (job: () => void) => void
+  readonly scheduleOutside: (job: () => void) => void
   readonly #sockets = new Set<ShmSocket>()
   readonly #links = new Set<Link>()
   /** Open links by destination, to save the rendezvous. */
@@ -83,6 +84,7 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
     this.turns = new Turns(native, spinNanoseconds)
     this.schedule = this.turns.schedule
     this.soon = this.turns.soon
+    this.scheduleOutside = this.turns.scheduleOutside
     this.budget = new ByteBudget(limits.maxBytes)
   }
 

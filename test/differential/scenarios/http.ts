@@ -358,7 +358,6 @@ export const HTTP: readonly Scenario[] = [
   },
   {
     name: 'http2 without TLS',
-    connects: false, // native code takes the stream; whether it is bridged or stays on TCP/IP is not this test's matter
     async server(side) {
       const http2 = await import('node:http2')
       const server = http2.createServer((request, response) => {

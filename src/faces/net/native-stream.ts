@@ -1,0 +1,98 @@
+import type { Connection, Consumer } from './connection.ts'
+import { UV_EOF } from './errnos.ts'
+import type { Internals, JsStream, OnRead } from './internals.ts'
+
+/** Whoever reads a stream base from JavaScript: a handle with the function Node has put there. */
+interface Reader {
+  readonly onread: OnRead | undefined
+}
+
+/**
+ * A SAN connection as a stream base, for native code: Node's own `JSStream`, with the connection as its other side. TLS and
+ * HTTP/2 run on it as on a descriptor.
+ */
+export class NativeStream implements Consumer {
+  readonly base: JsStream
+  readonly #internals: Internals
+  readonly #connection: Connection
+  /** Who hears of errors, which a JSStream cannot tell. */
+  #reader: Reader
+  /** TLS cannot bear that a write is complete before it was asked for; HTTP/2 expects it. */
+  #completes: 'at once' | 'soon' = 'at once'
+
+  constructor(internals: Internals, connection: Connection) {
+    this.#internals = internals
+    this.#connection = connection
+    this.#reader = connection
+    const base = new internals.JSStream()
+    this.base = base
+    base.isClosing = () => connection.session.state === 'closed'
+    base.onreadstart = () => {
+      connection.readStart()
+      return 0
+    }
+    base.onreadstop = () => {
+      connection.readStop()
+      return 0
+    }
+    base.onwrite = (request, chunks) => this.#write(request, chunks)
+    base.onshutdown = (request) => {
+      connection.shutdown((status) => {
+        base.finishShutdown(request, status)
+      })
+      return 0
+    }
+    // Where native code leaves the stream again, or has no use for what comes, the socket reads.
+    base.onread = (buffer) => connection.onread?.call(connection.parts.handle, buffer)
+  }
+
+  /** TLS sits on the stream: it hears of errors first. */
+  underTls(reader: Reader): void {
+    this.#reader = reader
+    this.#completes = 'soon'
+  }
+
+  #write(request: object, chunks: Uint8Array[]): number {
+    let called = false
+    let result = 0
+    this.#connection.write(chunks, (status) => {
+      if (called) {
+        this.base.finishWrite(request, status)
+        return
+      }
+      result = status
+      if (status !== 0) return
+      if (this.#completes === 'at once') this.base.finishWrite(request, 0)
+      else
+        this.#connection.completeSoon(() => {
+          this.base.finishWrite(request, 0)
+        })
+    })
+    called = true
+    return result
+  }
+
+  // --- as the consumer of the connection ----------------------------------------------------------------------------
+
+  data(bytes: Uint8Array): void {
+    this.base.readBuffer(bytes)
+  }
+
+  over(status: number): void {
+    if (status === UV_EOF) {
+      this.base.emitEOF()
+      return
+    }
+    // What JavaScript is told here runs in a callback, unlike what native code is.
+    this.#connection.completeSoon(() => {
+      if (this.#connection.session.state === 'closed') return
+      const { state, readBytesOrError } = this.#internals.stream
+      state[readBytesOrError] = status
+      const reader = this.#reader
+      reader.onread?.call(
+        (reader === this.#connection ? this.#connection.parts.handle : reader) as never,
+        undefined,
+      )
+    })
+  }
+}
