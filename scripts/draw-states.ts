@@ -7,6 +7,10 @@ import { join } from 'node:path'
 import { TRANSITIONS as FABRIC_LINK } from '../src/providers/fabric/link-state.ts'
 import { TRANSITIONS as FABRIC_SOCKET } from '../src/providers/fabric/socket-state.ts'
 import { TRANSITIONS as SHM_SOCKET } from '../src/providers/shm/socket-state.ts'
+import { TRANSITIONS as INSPECTION } from '../src/faces/wsk/inspections.ts'
+import { TRANSITIONS as IRP } from '../src/faces/wsk/irp.ts'
+import * as WSK from '../src/faces/wsk/socket-states.ts'
+import { TRANSITIONS as REGISTRATION } from '../src/faces/wsk/wsk.ts'
 import { TRANSITIONS as TCP_STREAM } from '../src/providers/tcpip/stream-state.ts'
 import { TRANSITIONS as REQUEST } from '../src/switch/incoming.ts'
 import { TRANSITIONS as MOVING } from '../src/switch/session/moving-state.ts'
@@ -72,6 +76,54 @@ const MACHINES: readonly Machine[] = [
     source: 'src/providers/fabric/link-state.ts',
     starts: ['opening'],
     table: FABRIC_LINK,
+  },
+  {
+    title: 'A registration with WSK',
+    source: 'src/faces/wsk/wsk.ts',
+    starts: ['unregistered'],
+    table: REGISTRATION,
+  },
+  {
+    title: 'An IRP',
+    source: 'src/faces/wsk/irp.ts',
+    starts: ['idle'],
+    table: IRP,
+  },
+  {
+    title: 'A basic socket of WSK',
+    source: 'src/faces/wsk/socket-states.ts',
+    starts: ['created'],
+    table: WSK.BASIC,
+  },
+  {
+    title: 'A listening socket of WSK',
+    source: 'src/faces/wsk/socket-states.ts',
+    starts: ['created'],
+    table: WSK.LISTENING,
+  },
+  {
+    title: 'A datagram socket of WSK',
+    source: 'src/faces/wsk/socket-states.ts',
+    starts: ['created'],
+    table: WSK.DATAGRAM,
+  },
+  {
+    title: 'A connection-oriented socket of WSK',
+    source: 'src/faces/wsk/socket-states.ts',
+    starts: ['created', 'connected'],
+    table: WSK.CONNECTION,
+  },
+  {
+    title: 'A stream socket of WSK',
+    source: 'src/faces/wsk/socket-states.ts',
+    starts: ['created'],
+    table: WSK.STREAM,
+  },
+  {
+    title: 'A connection request under inspection',
+    source: 'src/faces/wsk/inspections.ts',
+    starts: ['inspecting'],
+    table: INSPECTION,
   },
 ]
 

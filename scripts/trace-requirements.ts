@@ -9,7 +9,7 @@ import ts from 'typescript'
 const REQUIREMENTS_FOLDER = 'docs/requirements'
 const TEST_FOLDERS = ['test', 'conformance']
 /** Functions whose first argument is the title of a test. */
-const TITLE_FUNCTIONS = new Set(['test', 'it', 'clause', 'odd'])
+const TITLE_FUNCTIONS = new Set(['test', 'it', 'clause', 'odd', 'overEach'])
 /** `WSD-CPL-1`, and what a list such as `WSD-CPL-1, -8 to -10` goes on with. */
 const IDENTIFIER = /\b((?:WS[DK]-[A-Z]+|RACE)-[A-Z]?)(\d+)([A-Z]?)((?:(?:,| to) -\d+)*)/g
 

@@ -1,5 +1,6 @@
 import { appendFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { Liveness } from '../base/liveness.ts'
 import { NetFace } from '../faces/net/face.ts'
 import { inspectConnections } from '../faces/net/held-arrivals.ts'
 import { loadShm } from '../native/load.ts'
@@ -23,6 +24,8 @@ export interface ProcessSwitch {
   /** Between hosts, where the environment asks for it; or why it cannot be had. */
   readonly fabric: FabricProvider | { readonly reason: string } | undefined
   readonly config: Config
+  /** Keeps the process alive, for every face. */
+  readonly liveness: Liveness
   /** Puts the face under `node:net`, once. `everything`: all sockets of the process, not only claimed ones. */
   install(everything: boolean): void
   /** Makes a socket or server this switch's business where not everything is. */
@@ -59,6 +62,9 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
     schedule: provider.schedule,
     ...(policy && { policy }),
   })
+  const liveness = new Liveness((on) => {
+    provider.keepAlive(on)
+  })
   const claimed = new WeakSet()
   let everything = false
   let face: NetFace
@@ -71,7 +77,8 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
         soon: provider.soon,
         scheduleOutside: provider.scheduleOutside,
         keepAlive: (on) => {
-          provider.keepAlive(on)
+          if (on) liveness.hold()
+          else liveness.release()
         },
       },
       (owner) => everything || (owner !== undefined && claimed.has(owner)),
@@ -86,6 +93,7 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
     shm: provider,
     fabric,
     config,
+    liveness,
     install(all) {
       everything ||= all
       if (installed) return

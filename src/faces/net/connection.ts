@@ -4,7 +4,7 @@ import type { Session } from '../../switch/session/session.ts'
 import { UV_EBADF, UV_ECANCELED, UV_ECONNRESET, UV_EOF, uvError } from './errnos.ts'
 import { asyncResource } from './internals.ts'
 import type { Internals, OnRead, TcpHandle } from './internals.ts'
-import type { Liveness } from './liveness.ts'
+import type { Liveness } from '../../base/liveness.ts'
 import { advance, append, finish } from './pending-write.ts'
 import type { PendingWrite, WriteDone } from './pending-write.ts'
 

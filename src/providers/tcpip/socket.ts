@@ -101,8 +101,10 @@ export class TcpSocket implements HostSocket {
       // Closed while it was connecting: nobody waits for it any more.
       if (this.#handle !== handle) return
       this.#handle = undefined
-      if (uv === 0) this.#owner.connected(0, this.#stream(handle))
-      else {
+      if (uv === 0) {
+        this.#local = nameOf(handle, 'getsockname') ?? this.#local
+        this.#owner.connected(0, this.#stream(handle))
+      } else {
         handle.close()
         this.#owner.connected(statusOf(uv))
       }

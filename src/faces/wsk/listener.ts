@@ -1,0 +1,103 @@
+import type { HostSocket, TcpipArrival } from '../../spi/index.ts'
+import type { Condition, IncomingRequest } from '../../switch/incoming.ts'
+import type { SwitchSocket } from '../../switch/socket.ts'
+import { WSA } from '../../spi/index.ts'
+import type { Stream } from '../../spi/index.ts'
+import { AcceptQueue } from './accept-queue.ts'
+import type { AcceptHost } from './accept-queue.ts'
+import { shownTo } from './addresses.ts'
+import type { SockAddr } from './addresses.ts'
+import { Inspections } from './inspections.ts'
+import { ntStatusOf } from './status.ts'
+import type { NtStatus } from './status.ts'
+import { judgeTcpip } from './tcp-request.ts'
+
+/** The listening half of a listening socket, or of a stream socket that has become one: arrivals of every carrier. */
+export class Listener {
+  readonly queue: AcceptQueue
+  readonly inspections: Inspections | undefined
+  readonly #host: AcceptHost
+  readonly #tcp: HostSocket
+  readonly #socket: SwitchSocket
+
+  /** @param conditional The client is asked about each request. */
+  constructor(host: AcceptHost, tcp: HostSocket, socket: SwitchSocket, conditional: boolean) {
+    this.#host = host
+    this.#tcp = tcp
+    this.#socket = socket
+    const queue = new AcceptQueue(host)
+    this.queue = queue
+    if (!conditional) return
+    this.inspections = new Inspections({
+      kit: host.kit,
+      context: host.context,
+      callbacks: host.callbacks,
+      alive: host.alive,
+      full: () => queue.full,
+      show: (address) => this.#show(address),
+    })
+  }
+
+  /** Listens on TCP/IP and on every SAN provider that serves the address. */
+  listen(): NtStatus {
+    const { kit } = this.#host
+    const status = this.#socket.listen(
+      kit.backlog,
+      ({ session, local, remote, request }) => {
+        kit.dispatcher.event(() => {
+          this.#offer(session, local, remote, request)
+        })
+      },
+      { condition: this.inspections?.condition ?? this.#hasRoom },
+    )
+    if (status === 0) kit.switch.track(this.#socket)
+    return ntStatusOf(status)
+  }
+
+  // Over a SAN a peer is refused before it is connected, where over TCP/IP it could only be reset.
+  readonly #hasRoom: Condition = () => (this.queue.full ? { reject: WSA.WSAECONNREFUSED } : 'accept')
+
+  /** The kernel has accepted. */
+  arrived(arrival: TcpipArrival): void {
+    const { dispatcher } = this.#host.kit
+    const { stream, local, remote } = arrival
+    dispatcher.event(() => {
+      if (this.inspections === undefined) {
+        this.#offer(stream, local, remote, undefined)
+        return
+      }
+      judgeTcpip(
+        arrival,
+        this.inspections.condition,
+        (error) => {
+          throw error
+        },
+        (request) => {
+          this.#offer(stream, local, remote, request)
+        },
+      )
+    })
+  }
+
+  #offer(stream: Stream, local: SockAddr, remote: SockAddr, request: IncomingRequest | undefined): void {
+    const inspectId = this.inspections?.established(request)
+    this.queue.offer({
+      stream,
+      local: this.#show(local),
+      remote: this.#show(remote),
+      ...(inspectId !== undefined && { inspectId }),
+    })
+  }
+
+  #show(address: SockAddr): SockAddr {
+    return shownTo(this.#host.listener.parts.family, address)
+  }
+
+  close(): void {
+    this.#host.kit.switch.untrack(this.#socket)
+    this.#socket.close()
+    this.#tcp.close()
+    this.inspections?.close()
+    this.queue.close()
+  }
+}
