@@ -1,6 +1,9 @@
 /** Build a switch of your own: `createSwitch({ san: [shm({ native })] })`. Nothing happens at import time. */
 export { createSwitch } from './switch/switch.ts'
 export type { Switch, SwitchOptions, ProviderReport } from './switch/switch.ts'
+export type { Explanation, ExplainedStep } from './switch/explain.ts'
+export type { Policy, Decision, Action, Role } from './switch/policy.ts'
+export type { SwitchedMessage, RefusedMessage, StayMessage } from './switch/stats.ts'
 export type { SwitchSocket, ConnectOutcome } from './switch/socket.ts'
 export type { Arrival } from './switch/listen.ts'
 export type { Session, SessionOwner } from './switch/session/session.ts'

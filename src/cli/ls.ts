@@ -1,14 +1,22 @@
-import Table from 'cli-table3'
 import type { ConnectionRow, ProcessReport } from '../compose/report.ts'
 import { loadShm } from '../native/load.ts'
-import { formatAddress } from '../spi/index.ts'
-import type { SocketAddress } from '../spi/index.ts'
 import { askAll } from './ask.ts'
-import type { Silent } from './ask.ts'
+import { addressText, drawTable, formatBytes } from './format.ts'
 
 /** Rows printed one by one per process; a summary stands for the rest. `--json` has them all. */
 const MAX_ROWS = 40
 
+const COLUMNS = [
+  { head: '' },
+  { head: 'local' },
+  { head: 'remote' },
+  { head: 'state' },
+  { head: 'carried by' },
+  { head: 'in', align: 'right' },
+  { head: 'out', align: 'right' },
+] as const
+
+/** Lists the switched processes; 0, also when there are none. */
 export async function ls(options: { json: boolean }): Promise<number> {
   const loaded = loadShm()
   if ('reason' in loaded) {
@@ -20,7 +28,9 @@ export async function ls(options: { json: boolean }): Promise<number> {
     console.log(JSON.stringify({ processes: answers }, null, 2))
     return 0
   }
-  if (answers.length === 0) console.log('No switched process of this user runs here.')
+  if (answers.length === 0) {
+    console.log('No switched process of this user runs here. Start one with: sockswitch run APP')
+  }
   for (const answer of answers) {
     if ('problem' in answer) console.log(`${answer.name}: ${answer.problem}`)
     else show(answer)
@@ -30,17 +40,20 @@ export async function ls(options: { json: boolean }): Promise<number> {
 
 function show(report: ProcessReport): void {
   const { counters: c } = report
-  console.log(`${String(report.pid)}  ${report.command}  (${settings(report)})`)
-  const table = new Table({
-    head: ['', 'local', 'remote', 'state', 'carried by', 'in', 'out'],
-    style: { head: [], border: [] },
-    colAligns: ['left', 'left', 'left', 'left', 'left', 'right', 'right'],
-  })
-  for (const { local, providers, reason } of report.listeners) {
-    table.push(['listen', formatAddress(local), '', '', withReason(providers.join(' + '), reason), '', ''])
-  }
-  for (const row of report.connections.slice(0, MAX_ROWS)) table.push(cells(row))
-  if (table.length > 0) console.log(table.toString())
+  console.log(`${nameOf(report)}  ${report.command}  (${settings(report)})`)
+  const rows = [
+    ...report.listeners.map(({ local, providers, reason }) => [
+      'listen',
+      addressText(local),
+      '',
+      '',
+      withReason(providers.join(' + '), reason),
+      '',
+      '',
+    ]),
+    ...report.connections.slice(0, MAX_ROWS).map(cells),
+  ]
+  if (rows.length > 0) console.log(drawTable(COLUMNS, rows))
   const hidden = report.connections.length - MAX_ROWS
   if (hidden > 0) console.log(`… and ${String(hidden)} more connections (--json lists them all)`)
   const stayed = Object.entries(c.stayed).map(([reason, n]) => `${reason} ${String(n)}`)
@@ -48,7 +61,11 @@ function show(report: ProcessReport): void {
     [
       `SAN connects ${String(c.connects)}, accepts ${String(c.accepts)}`,
       `stayed on TCP/IP: ${stayed.join(', ') || 'none'}`,
-      ...(c.observed.connects + c.observed.accepts === 0 ? [] : [`would have been switched: connects ${String(c.observed.connects)}, accepts ${String(c.observed.accepts)}`]),
+      ...(c.observed.connects + c.observed.accepts === 0
+        ? []
+        : [
+            `would have been switched: connects ${String(c.observed.connects)}, accepts ${String(c.observed.accepts)}`,
+          ]),
       `links ${String(c.links)}, shared memory ${formatBytes(c.sharedBytes)}`,
       `wake-ups ${String(c.wakes)}, sleeps ${String(c.sleeps)}, spins ${String(c.spinHits)}/${String(c.spins)} useful`,
       ...fabricCells(report),
@@ -67,6 +84,10 @@ function fabricCells({ providers, counters: { fabric } }: ProcessReport): string
   ]
 }
 
+function nameOf({ pid, thread }: ProcessReport): string {
+  return thread === 0 ? String(pid) : `${String(pid)}, thread ${String(thread)}`
+}
+
 function settings({ node, profile, mode, rules }: ProcessReport): string {
   const count = rules.length
   return [
@@ -80,8 +101,8 @@ function settings({ node, profile, mode, rules }: ProcessReport): string {
 function cells(row: ConnectionRow): string[] {
   return [
     row.direction,
-    text(row.local),
-    text(row.remote),
+    addressText(row.local),
+    addressText(row.remote),
     row.state,
     withReason(row.provider, row.reason),
     formatBytes(row.bytesRead),
@@ -89,25 +110,6 @@ function cells(row: ConnectionRow): string[] {
   ]
 }
 
-function text(address: SocketAddress | undefined): string {
-  return address === undefined ? '?' : formatAddress(address)
-}
-
 function withReason(provider: string, reason: string | undefined): string {
   return reason === undefined ? provider : `${provider} (${reason})`
 }
-
-function formatBytes(bytes: number): string {
-  if (bytes < 1024) return `${String(bytes)} B`
-  const units = ['KiB', 'MiB', 'GiB', 'TiB']
-  let value = bytes
-  let unit = 'B'
-  for (const next of units) {
-    if (value < 1024) break
-    value /= 1024
-    unit = next
-  }
-  return `${value.toFixed(1)} ${unit}`
-}
-
-export type { Silent }

@@ -45,6 +45,25 @@ export function processSwitch(): ProcessSwitch | { readonly unavailable: string 
   return (holder[KEY] ??= compose())
 }
 
+/**
+ * The face for `node:net` over a switch, in the turns of its shared-memory provider.
+ *
+ * @throws where Node keeps its bindings closed.
+ */
+export function faceOver(
+  theSwitch: Switch,
+  provider: ShmProvider,
+  liveness: Liveness,
+  covers: (owner: object | undefined) => boolean,
+): NetFace {
+  const { native: host, schedule, soon, scheduleOutside } = provider
+  const keepAlive = (on: boolean): void => {
+    if (on) liveness.hold()
+    else liveness.release()
+  }
+  return new NetFace({ switch: theSwitch, host, schedule, soon, scheduleOutside, keepAlive }, covers)
+}
+
 function compose(): ProcessSwitch | { readonly unavailable: string } {
   const config = readConfig(process.env)
   if (config.mode === 'off') return { unavailable: 'SOCKSWITCH=off' }
@@ -69,20 +88,7 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
   let everything = false
   let face: NetFace
   try {
-    face = new NetFace(
-      {
-        switch: theSwitch,
-        host: native,
-        schedule: provider.schedule,
-        soon: provider.soon,
-        scheduleOutside: provider.scheduleOutside,
-        keepAlive: (on) => {
-          if (on) liveness.hold()
-          else liveness.release()
-        },
-      },
-      (owner) => everything || (owner !== undefined && claimed.has(owner)),
-    )
+    face = faceOver(theSwitch, provider, liveness, (owner) => everything || (owner !== undefined && claimed.has(owner)))
   } catch (error) {
     return { unavailable: error instanceof Error ? error.message : String(error) }
   }

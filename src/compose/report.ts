@@ -1,3 +1,4 @@
+import { threadId } from 'node:worker_threads'
 import type { SocketAddress } from '../spi/index.ts'
 import { connectionOf } from '../faces/net/graft.ts'
 import { FabricProvider } from '../providers/fabric/index.ts'
@@ -8,6 +9,8 @@ import type { ProcessSwitch } from './process-switch.ts'
 /** What `sockswitch ls` shows of one process; JSON as it is. */
 export interface ProcessReport {
   readonly pid: number
+  /** The worker thread whose event loop this is; 0 is the main thread. */
+  readonly thread: number
   readonly command: string
   readonly node: string
   readonly profile: string
@@ -72,6 +75,7 @@ export function report(whole: ProcessSwitch): ProcessReport {
   const shm = whole.shm.stats
   return {
     pid: process.pid,
+    thread: threadId,
     command: process.argv.slice(1).join(' ') || process.title,
     node: process.version,
     profile: whole.config.profile,

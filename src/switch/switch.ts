@@ -1,7 +1,9 @@
 import { SPI_VERSION, WSA, failure } from '../spi/index.ts'
-import type { AddressFamily, Result, SanProvider, TcpipSocket, WsaCode } from '../spi/index.ts'
+import type { AddressFamily, Result, SanProvider, SocketAddress, TcpipSocket, WsaCode } from '../spi/index.ts'
 import { systemClock } from '../base/clock.ts'
 import type { Cancel, Clock } from '../base/clock.ts'
+import { explainConnect, explainListen } from './explain.ts'
+import type { Explanation } from './explain.ts'
 import type { Schedule } from './network-event.ts'
 import { Misses } from './misses.ts'
 import type { Policy } from './policy.ts'
@@ -149,6 +151,16 @@ export class Switch {
   /** The switch's side of an application socket that TCP/IP has made. */
   socket(tcp: TcpipSocket): SwitchSocket {
     return new SwitchSocket(this.#environment, tcp)
+  }
+
+  /** What a connect to `destination` would do, and what decides; nothing is left behind by asking. */
+  explainConnect(destination: SocketAddress): Explanation {
+    return explainConnect(this.#environment, destination)
+  }
+
+  /** What a listen at `local` would do. */
+  explainListen(local: SocketAddress): Explanation {
+    return explainListen(this.#environment, local)
   }
 
   /** Keeps a listening socket in mind for providers that come later, until it closes. */

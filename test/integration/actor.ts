@@ -13,9 +13,10 @@ import type { TcpHandle } from '../../src/faces/net/internals.ts'
 type Order = Readonly<Record<string, unknown>>
 type Reply = (answer: object) => void
 
-const whole = (globalThis as unknown as Record<symbol, ProcessSwitch | undefined>)[
-  Symbol.for('sockswitch.process.1')
-]
+const found = (
+  globalThis as unknown as Record<symbol, ProcessSwitch | { readonly unavailable: string } | undefined>
+)[Symbol.for('sockswitch.process.1')]
+const whole = found === undefined || 'unavailable' in found ? undefined : found
 const servers = new Map<number, net.Server>()
 const sockets = new Map<string, Socket>()
 const hoard: number[] = []
@@ -143,6 +144,7 @@ const orders: Readonly<Record<string, (order: Order, reply: Reply) => void>> = {
     reply({
       stats: whole?.switch.stats,
       reasons: whole?.switch.stats.reasons,
+      observed: whole?.switch.stats.observed,
       shm: whole?.shm.stats,
       cpu: user + system,
     })

@@ -18,7 +18,14 @@ export function probePeer(native: ShmNative, destination: SocketAddress): ProbeS
     return note('TCP listener', listener, 'the kernel does not tell (sock_diag)')
   note('TCP listener', 0, `bound to ${formatAddress(listener.address)} by user ${String(listener.uid)}`)
   const fd = native.connect(rendezvousName(listener.address))
-  if (fd < 0) return note('rendezvous', connectCode(fd), `cannot be entered (errno ${String(-fd)})`)
+  if (fd < 0) {
+    const code = connectCode(fd)
+    return note(
+      'rendezvous',
+      code,
+      code === WSA.WSAETIMEDOUT ? 'nobody offers one' : `cannot be entered (errno ${String(-fd)})`,
+    )
+  }
   const peer = native.peerCredentials(fd)
   native.close(fd)
   note('rendezvous', 0, 'offered')

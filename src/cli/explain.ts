@@ -1,0 +1,139 @@
+import { lookup } from 'node:dns/promises'
+import { isIP } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { readConfig } from '../compose/config.ts'
+import { composeFabric } from '../compose/fabric.ts'
+import { policyOf } from '../compose/policy.ts'
+import type { ListenerRow, ProcessReport } from '../compose/report.ts'
+import { destinationOf } from '../faces/net/addresses.ts'
+import { loadShm } from '../native/load.ts'
+import { FabricProvider } from '../providers/fabric/index.ts'
+import { shm } from '../providers/shm/index.ts'
+import { formatAddress, isWildcard } from '../spi/index.ts'
+import type { SocketAddress } from '../spi/index.ts'
+import type { Explanation } from '../switch/explain.ts'
+import { createSwitch } from '../switch/switch.ts'
+import { askAll } from './ask.ts'
+import { REMEDIES } from './remedies.ts'
+
+export interface ExplainOptions {
+  readonly json: boolean
+  /** About a listener instead of a connect. */
+  readonly listen: boolean
+  /** The program whose rules count; without it only rules for every program do. */
+  readonly program: string | undefined
+}
+
+/** How long a provider may take to start, and how often it is looked at, in ms. */
+const START_MS = 2000
+const LOOK_MS = 50
+
+interface Answer extends Explanation {
+  readonly address: SocketAddress
+  readonly remedy?: string
+  /** Switched processes that listen there, and why they do not on the SAN. */
+  readonly listeners: readonly { readonly pid: number; readonly command: string; readonly reason?: string }[]
+}
+
+/** Tells what a connect to `target` would do; 0: switched to every address, 1: not, 2: there is nothing to tell. */
+export async function explain(target: string, options: ExplainOptions): Promise<number> {
+  let ends: readonly SocketAddress[]
+  try {
+    ends = await resolve(target, options.listen)
+  } catch (error) {
+    console.error(`Cannot explain "${target}": ${(error as Error).message}`)
+    return 2
+  }
+  const answers = await examine(ends, options)
+  if (options.json) console.log(JSON.stringify({ target, answers }, null, 2))
+  else for (const answer of answers) show(answer, options)
+  return answers.every(({ provider }) => provider !== undefined) ? 0 : 1
+}
+
+/** `HOST:PORT`, `[::1]:PORT` or a bare port, as addresses of either family. */
+async function resolve(target: string, listen: boolean): Promise<readonly SocketAddress[]> {
+  const { host, port } = split(target, listen ? '::' : 'localhost')
+  if (listen && isWildcard({ family: 'IPv6', address: host, port })) {
+    return [{ family: host === '::' ? 'IPv6' : 'IPv4', address: host, port }]
+  }
+  const addresses =
+    isIP(host) > 0 ? [host] : (await lookup(host, { all: true })).map(({ address }) => address)
+  const ends = addresses.map((address) => destinationOf(address, port))
+  return ends.filter((end) => end !== undefined)
+}
+
+function split(target: string, defaultHost: string): { host: string; port: number } {
+  const [, bracketed, bare, digits = ''] = /^(?:(?:\[([^\]]+)\]|([^:]*)):)?(\d{1,5})$/.exec(target) ?? []
+  const port = Number(digits)
+  if (digits === '' || port < 1 || port > 65_535)
+    throw new Error('valid are HOST:PORT, [IPV6]:PORT and PORT, 1 to 65535')
+  return { host: bracketed ?? (bare === undefined || bare === '' ? defaultHost : bare), port }
+}
+
+async function examine(ends: readonly SocketAddress[], options: ExplainOptions): Promise<readonly Answer[]> {
+  const config = readConfig(process.env)
+  const loaded = loadShm()
+  if (config.mode === 'off') return ends.map((end) => unavailable(end, 'SOCKSWITCH=off', 'off'))
+  if ('reason' in loaded) return ends.map((end) => unavailable(end, loaded.reason, 'no-route'))
+  const names = [...(options.program === undefined ? [] : [options.program]), process.execPath]
+  const policy = policyOf({ rules: config.rules, observe: config.mode === 'observe', program: () => names })
+  const provider = shm({ native: loaded.native })
+  const fabric = composeFabric(config.fabric, provider.turns)
+  const san = fabric instanceof FabricProvider ? [provider, fabric] : [provider]
+  const theSwitch = createSwitch({ san, ...(policy && { policy }) })
+  const ask = (): readonly Explanation[] =>
+    ends.map((end) => (options.listen ? theSwitch.explainListen(end) : theSwitch.explainConnect(end)))
+  let explained = ask()
+  const deadline = performance.now() + START_MS
+  // A provider that has just been started may not know yet what it can do.
+  while (explained.some(({ reason }) => reason === 'starting') && performance.now() < deadline) {
+    await sleep(LOOK_MS)
+    explained = ask()
+  }
+  theSwitch.close()
+  const processes = (await askAll(loaded.native)).filter((answer) => 'listeners' in answer)
+  return ends.map((address, at) => {
+    const explanation = explained[at] ?? { steps: [] }
+    const listeners = listenersAt(processes, address)
+    const remedy = remedyFor(explanation, listeners)
+    return { address, ...explanation, ...(remedy !== undefined && { remedy }), listeners }
+  })
+}
+
+function unavailable(address: SocketAddress, detail: string, reason: 'off' | 'no-route'): Answer {
+  const remedy = REMEDIES[reason] ?? 'see `sockswitch doctor`'
+  return { address, reason, steps: [{ what: 'switch', detail, reason }], remedy, listeners: [] }
+}
+
+function listenersAt(processes: readonly ProcessReport[], address: SocketAddress): Answer['listeners'] {
+  return processes.flatMap(({ pid, command, listeners }) =>
+    listeners
+      .filter(({ local }) => covers(local, address))
+      .map(({ reason }: ListenerRow) => ({ pid, command, ...(reason !== undefined && { reason }) })),
+  )
+}
+
+function covers(local: SocketAddress, { family, address, port }: SocketAddress): boolean {
+  if (local.port !== port) return false
+  return local.address === address || (isWildcard(local) && (local.family === 'IPv6' || family === 'IPv4'))
+}
+
+function remedyFor({ reason }: Explanation, listeners: Answer['listeners']): string | undefined {
+  if (reason === undefined) return undefined
+  const there = listeners.find((listener) => listener.reason !== undefined)
+  if (reason === 'peer-not-switched' && there?.reason !== undefined) {
+    return `process ${String(there.pid)} (${there.command}) is switched; its listener is not: ${there.reason}`
+  }
+  return REMEDIES[reason]
+}
+
+function show(answer: Answer, { listen }: ExplainOptions): void {
+  const { address, provider, reason, steps, remedy } = answer
+  const outcome =
+    provider === undefined ? `TCP/IP, reason ${reason ?? 'unknown'}` : `switched, over ${provider}`
+  console.log(`${listen ? 'listen at' : 'connect to'} ${formatAddress(address)}: ${outcome}`)
+  for (const step of steps) {
+    console.log(`  ${step.reason === undefined ? 'ok' : 'NO'}  ${step.what.padEnd(13)} ${step.detail}`)
+  }
+  if (remedy !== undefined) console.log(`      remedy: ${remedy}`)
+}

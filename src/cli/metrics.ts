@@ -1,0 +1,139 @@
+import { createServer } from 'node:http'
+import type { ProcessReport } from '../compose/report.ts'
+import { loadShm } from '../native/load.ts'
+import { askAll } from './ask.ts'
+import type { Silent } from './ask.ts'
+
+type Labels = Readonly<Record<string, string>>
+
+interface Metric {
+  readonly name: string
+  readonly type: 'counter' | 'gauge'
+  readonly help: string
+  readonly of: (report: ProcessReport) => readonly (readonly [value: number, labels?: Labels])[]
+}
+
+const METRICS: readonly Metric[] = [
+  counter('connects', 'Connects that a SAN provider carries.', ({ counters }) => counters.connects),
+  counter('accepts', 'Accepted connections that a SAN provider carries.', ({ counters }) => counters.accepts),
+  counter('refusals', 'Connects that failed for good over a SAN.', ({ counters }) => counters.refusals),
+  {
+    name: 'stayed_total',
+    type: 'counter',
+    help: 'Connections and listeners that stayed on TCP/IP, by reason.',
+    of: ({ counters }) =>
+      Object.entries(counters.stayed).map(([reason, count]) => [count, { reason }] as const),
+  },
+  {
+    name: 'observed_total',
+    type: 'counter',
+    help: 'Connections that would have been switched, had it not only been observed.',
+    of: ({ counters: { observed } }) => [
+      [observed.connects, { role: 'connect' }],
+      [observed.accepts, { role: 'accept' }],
+    ],
+  },
+  {
+    name: 'connections',
+    type: 'gauge',
+    help: 'Open connections, by what carries them.',
+    of: ({ connections }) => {
+      const counts = new Map<string, number>()
+      for (const { provider } of connections) counts.set(provider, (counts.get(provider) ?? 0) + 1)
+      return [...counts].map(([provider, count]) => [count, { provider }] as const)
+    },
+  },
+  gauge('links', 'Links to other event loops.', ({ counters }) => counters.links),
+  gauge(
+    'shared_memory_bytes',
+    'Shared memory that the process has allocated.',
+    ({ counters }) => counters.sharedBytes,
+  ),
+  counter('wakes', 'Times that a peer rang the doorbell.', ({ counters }) => counters.wakes),
+  counter('sleeps', 'Times that the loop went to sleep.', ({ counters }) => counters.sleeps),
+  counter('spins', 'Times that the loop spun before sleeping.', ({ counters }) => counters.spins),
+  counter('useful_spins', 'Spins that found work.', ({ counters }) => counters.spinHits),
+]
+
+function counter(name: string, help: string, of: (report: ProcessReport) => number): Metric {
+  return { name: `${name}_total`, type: 'counter', help, of: (report) => [[of(report)]] }
+}
+
+function gauge(name: string, help: string, of: (report: ProcessReport) => number): Metric {
+  return { name, type: 'gauge', help, of: (report) => [[of(report)]] }
+}
+
+/** The counters of all processes in the text format of Prometheus. */
+export function prometheus(answers: readonly (ProcessReport | Silent)[]): string {
+  const reports = answers.filter((answer) => 'counters' in answer)
+  const silent = answers.length - reports.length
+  const lines = METRICS.flatMap(({ name, type, help, of }) => [
+    `# HELP sockswitch_${name} ${help}`,
+    `# TYPE sockswitch_${name} ${type}`,
+    ...reports.flatMap((report) =>
+      of(report).map(
+        ([value, labels]) =>
+          `sockswitch_${name}${labelText({ ...identity(report), ...labels })} ${String(value)}`,
+      ),
+    ),
+  ])
+  const unanswered = [
+    '# HELP sockswitch_silent_processes Switched event loops that did not answer.',
+    '# TYPE sockswitch_silent_processes gauge',
+    `sockswitch_silent_processes ${String(silent)}`,
+  ]
+  return [...lines, ...unanswered, ''].join('\n')
+}
+
+function identity({ pid, thread, command }: ProcessReport): Labels {
+  return { pid: String(pid), thread: String(thread), program: command.split(' ')[0] ?? '' }
+}
+
+function labelText(labels: Labels): string {
+  const escape = (text: string): string =>
+    text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escape(value)}"`)
+  return `{${pairs.join(',')}}`
+}
+
+/** Prints the metrics once, or serves them at `/metrics` where `listen` says, as `PORT` or `HOST:PORT`. */
+export async function metrics(options: { listen: string | undefined }): Promise<number> {
+  const loaded = loadShm()
+  if ('reason' in loaded) {
+    console.error(`Cannot tell metrics: ${loaded.reason}`)
+    return 1
+  }
+  const { native } = loaded
+  if (options.listen === undefined) {
+    process.stdout.write(prometheus(await askAll(native)))
+    return 0
+  }
+  const [, host = '127.0.0.1', digits = ''] = /^(?:\[?([^\]]*?)\]?:)?(\d{1,5})$/.exec(options.listen) ?? []
+  const port = Number(digits)
+  if (digits === '' || port > 65_535) {
+    console.error(`Cannot listen at "${options.listen}": valid are PORT and HOST:PORT, 0 to 65535`)
+    return 2
+  }
+  const server = createServer((request, response) => {
+    if (request.url !== '/metrics') {
+      response.writeHead(404).end('/metrics is what there is\n')
+      return
+    }
+    askAll(native).then(
+      (answers) =>
+        response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(prometheus(answers)),
+      (error: unknown) => response.writeHead(500).end(`${String(error)}\n`),
+    )
+  })
+  return new Promise((resolve) => {
+    server.on('error', (error) => {
+      console.error(`Cannot listen at "${String(options.listen)}": ${error.message}`)
+      resolve(1)
+    })
+    server.listen(port, host, () => {
+      const address = server.address()
+      const bound = typeof address === 'object' && address !== null ? address.port : port
+      console.log(`http://${host.includes(':') ? `[${host}]` : host}:${String(bound)}/metrics`)
+    })
+  })
+}

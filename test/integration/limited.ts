@@ -1,0 +1,23 @@
+/** The actor, in a process whose shared-memory provider has the limits that its first argument says, as JSON. */
+import { Liveness } from '../../src/base/liveness.ts'
+import { faceOver } from '../../src/compose/process-switch.ts'
+import { loadShm } from '../../src/native/load.ts'
+import { shm } from '../../src/providers/shm/index.ts'
+import type { ShmLimits } from '../../src/providers/shm/index.ts'
+import { createSwitch } from '../../src/switch/switch.ts'
+
+const loaded = loadShm()
+if ('reason' in loaded) throw new Error(loaded.reason)
+const { native } = loaded
+const limits = JSON.parse(process.argv[2] ?? '{}') as Partial<ShmLimits>
+const provider = shm({ native, limits })
+const theSwitch = createSwitch({ san: [provider], schedule: provider.schedule })
+const liveness = new Liveness((on) => {
+  provider.keepAlive(on)
+})
+const face = faceOver(theSwitch, provider, liveness, () => true)
+face.install()
+Object.assign(globalThis, {
+  [Symbol.for('sockswitch.process.1')]: { switch: theSwitch, face, shm: provider },
+})
+await import('./actor.ts')
