@@ -14,7 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/providers': ['src/spi', 'src/base', 'src/native'],
   conformance: ['src/spi', 'src/base'],
 }
-const ROOTS = ['src/compose', 'src/cli', 'src/index.ts', 'src/register.ts', 'src/net.ts', 'src/wsk.ts']
+const ROOTS = ['src/compose', 'src/cli', 'src/index.ts', 'src/register.ts', 'src/net.ts', 'src/wsk.ts', 'src/winsock.ts']
 /** No input, no output, no state: it imports nothing at all from outside. */
 const PURE = 'src/spi'
 

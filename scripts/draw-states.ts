@@ -6,6 +6,7 @@ import { join } from 'node:path'
 
 import { TRANSITIONS as FABRIC_LINK } from '../src/providers/fabric/link-state.ts'
 import { TRANSITIONS as FABRIC_SOCKET } from '../src/providers/fabric/socket-state.ts'
+import { TRANSITIONS as WINSOCK } from '../src/faces/winsock/socket-state.ts'
 import { TRANSITIONS as SHM_SOCKET } from '../src/providers/shm/socket-state.ts'
 import { TRANSITIONS as INSPECTION } from '../src/faces/wsk/inspections.ts'
 import { TRANSITIONS as IRP } from '../src/faces/wsk/irp.ts'
@@ -33,6 +34,12 @@ const MACHINES: readonly Machine[] = [
     source: 'src/switch/socket-state.ts',
     starts: ['idle'],
     table: SOCKET,
+  },
+  {
+    title: "An application's Winsock socket",
+    source: 'src/faces/winsock/socket-state.ts',
+    starts: ['created'],
+    table: WINSOCK,
   },
   {
     title: 'A request that the application is asked about',

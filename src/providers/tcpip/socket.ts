@@ -78,7 +78,9 @@ export class TcpSocket implements HostSocket {
 
   listen(backlog: number): Status {
     const handle = this.#handle
-    if (handle === undefined || this.#listening) return WSA.WSAEINVAL
+    if (handle === undefined) return WSA.WSAEINVAL
+    // Again, it changes the backlog, and nothing else.
+    if (this.#listening) return statusOf(handle.listen(backlog))
     handle.onconnection = (status, client) => {
       if (client === undefined) return
       leaveAlone(client)

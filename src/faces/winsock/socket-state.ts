@@ -1,0 +1,22 @@
+/** Which event is legal when, for an application's Winsock socket; docs/states.md is drawn from it. */
+export const TRANSITIONS = {
+  /** `accepted`: AcceptEx gave it a connection. */
+  created: { bind: 'bound', connect: 'connecting', accepted: 'connected', close: 'closed' },
+  bound: { listen: 'listening', connect: 'connecting', close: 'closed' },
+  listening: { close: 'closed' },
+  connecting: { connected: 'connected', failed: 'failed', close: 'closed' },
+  connected: { close: 'closed' },
+  /** The connect has failed, or was cancelled; such a socket can only be closed. */
+  failed: { close: 'closed' },
+  closed: {},
+} as const satisfies Record<string, Record<string, string>>
+
+export type WinsockState = keyof typeof TRANSITIONS
+type KeysOf<T> = T extends unknown ? keyof T : never
+export type WinsockEvent = KeysOf<(typeof TRANSITIONS)[WinsockState]>
+
+/** The state that `event` leads to, or undefined where it is illegal. */
+export function next(state: WinsockState, event: WinsockEvent): WinsockState | undefined {
+  const row: Partial<Record<WinsockEvent, WinsockState>> = TRANSITIONS[state]
+  return row[event]
+}
