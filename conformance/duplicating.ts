@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 
-import { FD_CONNECT, Overlapped, WSA } from '../src/spi/index.ts'
+import { FD_CONNECT, Overlapped } from '../src/spi/index.ts'
 import type { SanSocket } from '../src/spi/index.ts'
-import { assertFailure, assertStatus, clause, statusName, valueOf } from './check.ts'
+import { assertFailure, assertStatus, clause, resultName, statusName, valueOf } from './check.ts'
 import type { Check } from './check.ts'
 import { ROLES } from './fixture.ts'
 import type { Fixture, Pair } from './fixture.ts'
@@ -105,7 +105,11 @@ export const duplicatingChecks: readonly Check[] = [
         const lost = await fixture.connectPair(role)
         const token = leave(lost)
         assertStatus(await fixture.peer.close(lost.far), 'success', "the peer's close")
-        assert.equal((await takeOver(fixture, token)).status, 'WSAECONNRESET')
+        const { status: lateStatus } = await takeOver(fixture, token)
+        assert.ok(
+          ['WSAECONNRESET', 'WSAETIMEDOUT'].includes(lateStatus),
+          `taking over what is gone ends with ${lateStatus}`,
+        )
       }
     }),
   ),
@@ -145,7 +149,10 @@ export const duplicatingChecks: readonly Check[] = [
       await fixture.farEnds(pair.far)
       const { family } = await fixture.address('client')
       const late = fixture.near.provider.socket({ family, duplicate: token })
-      assert.equal(late.ok ? WSA.WSAEISCONN : late.error, WSA.WSAEINVAL, 'the value works after its time')
+      // Where nobody can tell, the new socket is told later.
+      if (late.ok)
+        assert.notEqual(resultName(late.value.memory()), 'success', 'the value works after its time')
+      else assertFailure(late, 'WSAEINVAL', 'socket from a value whose time is over')
     }),
   ),
 ]

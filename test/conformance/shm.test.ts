@@ -1,7 +1,11 @@
 import { childPeer, providerConformance } from '../../conformance/index.ts'
 import { trace } from '../../src/providers/wrap/trace.ts'
-import { shmProvider } from '../support/shm-provider.ts'
+import { shmProvider as provider } from '../support/shm-provider.ts'
+import type { ShmProvider } from '../../src/providers/shm/index.ts'
 import { tcpAddresses } from '../support/tcp-addresses.ts'
+
+/** Nobody waits long for a process that does not come. */
+const shmProvider = (): ShmProvider => provider({ limits: { moveMs: 500 } })
 
 const exempt = {
   'MEM-4': 'the segments of a link hold the registered memory of all its connections, which all belong to one peer',

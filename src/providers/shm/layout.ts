@@ -34,6 +34,8 @@ export const CONNECT_DATA_BYTE = 256
 export const SLOT_STATE = 0
 export const SLOT_DETAIL = 1
 export const SLOT_DATA_BYTES = 2
+/** Byte in a slot's header: the ticket of a side that has moved. */
+export const SLOT_TICKET_BYTE = 16
 
 const FIRST_SLOTS = 64
 const FIRST_SLOTS_BYTE = NOTIFY_RING_BYTE + NOTIFY_ENTRIES * 4
@@ -60,6 +62,8 @@ export const PHASE_ACCEPTED = 2
 export const PHASE_REFUSED = 3
 /** This side is through with the slot. */
 export const PHASE_CLOSED = 4
+/** This side is through with the slot, and another process comes for the connection with the ticket. */
+export const PHASE_MOVED = 5
 /** The acceptor's application is judging the request; its answer follows. */
 export const PHASE_JUDGING = 5
 

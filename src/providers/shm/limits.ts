@@ -16,6 +16,8 @@ export interface ShmLimits {
   readonly handshakeMs: number
   /** How long a link without connections is kept, in ms. */
   readonly idleLinkMs: number
+  /** How long a connection that one process has left waits for the next, in ms. */
+  readonly moveMs: number
 }
 
 export const DEFAULT_LIMITS: ShmLimits = {
@@ -27,4 +29,5 @@ export const DEFAULT_LIMITS: ShmLimits = {
   maxRingBytes: 1 << 20,
   handshakeMs: 1000,
   idleLinkMs: 30_000,
+  moveMs: 5000,
 }

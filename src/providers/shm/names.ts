@@ -12,3 +12,6 @@ const PREFIX = `sockswitch/${String(LAYOUT_VERSION)}/`
 export function rendezvousName(address: SocketAddress): string {
   return PREFIX + formatAddress(address)
 }
+
+/** The rendezvous of a connection that moves to another process begins so. */
+export const MOVE_PREFIX = `${PREFIX}move/`

@@ -13,7 +13,7 @@ import type {
   Status,
   Upcalls,
 } from '../../spi/index.ts'
-import type { Clock } from '../../base/clock.ts'
+import type { Cancel, Clock } from '../../base/clock.ts'
 import { SubnetSet } from '../../base/subnet-set.ts'
 import type { PollerStats, ShmNative } from '../../native/shm.ts'
 import * as layout from './layout.ts'
@@ -21,6 +21,8 @@ import { Link } from './link.ts'
 import type { LinkHost } from './link.ts'
 import type { ShmLimits } from './limits.ts'
 import type { PendingRequest, RequestQueue } from './listener.ts'
+import { KNOCK_MS, MAX_EXPECTED, decodePassage } from './moving.ts'
+import type { Passage, Ticket } from './moving.ts'
 import { rendezvousName } from './names.ts'
 import { connectCode, probePeer } from './probe.ts'
 import { Rendezvous } from './rendezvous.ts'
@@ -71,6 +73,10 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
   /** Open links by destination, to save the rendezvous. */
   readonly #routes = new Map<string, Link>()
   readonly #listeners = new Map<string, { readonly queue: RequestQueue; readonly rendezvous: Rendezvous }>()
+  /** Who waits under which name for the next process of its peer. */
+  readonly #expected = new Map<string, { readonly secret: Uint8Array; readonly socket: ShmSocket }>()
+  /** Passages that were used and might be shown again. */
+  readonly #passed = new Set<string>()
   #upcalls: Upcalls | undefined
   #starts = 0
   #connections = 0
@@ -134,6 +140,7 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
         regionBytes: layout.REGION_BYTES,
         maxMemoryBytes: this.limits.maxRingBytes,
         pieceBytes: PIECE_BYTES,
+        duplicates: true,
       },
     })
   }
@@ -165,10 +172,21 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
   socket(request: SocketRequest): Result<SanSocket> {
     if (this.#starts === 0) return failure(WSA.WSANOTINITIALISED)
     if (!FAMILIES.includes(request.family)) return failure(WSA.WSAEAFNOSUPPORT)
-    if (request.duplicate !== undefined) return failure(WSA.WSAEOPNOTSUPP)
+    const passage = request.duplicate === undefined ? undefined : this.#admitPassage(request.duplicate)
+    if (passage?.ok === false) return passage
     const socket = new ShmSocket(this, request.family)
-    const status = socket.attach()
+    let status = socket.attach()
+    if (status === 0 && passage !== undefined) status = socket.takeOver(passage.value)
     return status === 0 ? success(socket) : failure(status)
+  }
+
+  // Once, and in this process only.
+  #admitPassage(bytes: Uint8Array): Result<Passage> {
+    const passage = decodePassage(bytes)
+    if (passage?.processId !== process.pid || this.#passed.has(passage.ticket.name)) return failure(WSA.WSAEINVAL)
+    this.#passed.add(passage.ticket.name)
+    this.clock.after(2 * this.limits.moveMs, () => this.#passed.delete(passage.ticket.name))
+    return success(passage)
   }
 
   probe(address: SocketAddress): readonly ProbeStep[] {
@@ -217,18 +235,79 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
   }
 
   listen(queue: RequestQueue): Status {
-    const rendezvous = new Rendezvous(
+    const rendezvous = this.#rendezvous(rendezvousName(queue.address))
+    const status = rendezvous.open()
+    if (status === 0) this.#listeners.set(rendezvous.name, { queue, rendezvous })
+    return status
+  }
+
+  #rendezvous(name: string): Rendezvous {
+    return new Rendezvous(
       this,
-      rendezvousName(queue.address),
+      name,
       () => this.#links.size < this.limits.maxLinks,
       (link) => {
         this.#enter(link)
         this.#pair(link)
       },
     )
-    const status = rendezvous.open()
-    if (status === 0) this.#listeners.set(rendezvous.name, { queue, rendezvous })
-    return status
+  }
+
+  expect({ name, secret }: Ticket, socket: ShmSocket): Cancel | undefined {
+    // Each costs a descriptor, and a hostile peer can make all its connections move.
+    if (this.#expected.size >= MAX_EXPECTED || this.#expected.has(name)) return undefined
+    const rendezvous = this.#rendezvous(name)
+    if (rendezvous.open() !== 0) return undefined
+    const stop = (): void => {
+      cancelTimer()
+      rendezvous.close()
+      this.#expected.delete(name)
+    }
+    const cancelTimer = this.clock.after(this.limits.moveMs, () => {
+      stop()
+      socket.abandoned()
+    })
+    this.#expected.set(name, { secret, socket })
+    return stop
+  }
+
+  knock({ peerPid, ticket }: Passage, opened: (link: Result<Link>) => void): Cancel {
+    const until = this.clock.now() + this.limits.moveMs
+    let cancel: Cancel
+    const knock = (): void => {
+      const link = this.#openMoved(ticket.name, peerPid)
+      const notYet = !link.ok && link.error === WSA.WSAETIMEDOUT && this.clock.now() < until
+      if (notYet) cancel = this.clock.after(KNOCK_MS, knock)
+      else opened(link)
+    }
+    cancel = this.clock.after(0, knock)
+    return () => {
+      cancel()
+    }
+  }
+
+  #openMoved(name: string, peerPid: number): Result<Link> {
+    if (this.#links.size >= this.limits.maxLinks) return failure(WSA.WSAEPROCLIM)
+    const fd = this.native.connect(name)
+    if (fd < 0) return failure(connectCode(fd))
+    const peer = identifyPeer(this.native, fd)
+    if (typeof peer !== 'number' && peer.pid === peerPid) return this.#open(fd, name, peer)
+    this.native.close(fd)
+    return failure(typeof peer === 'number' ? peer : WSA.WSAEINVALIDPROVIDER)
+  }
+
+  #open(fd: number, name: string, peer: Link['peer']): Result<Link> {
+    const link = new Link(this, 'opener', fd, name, peer)
+    this.#enter(link)
+    const status = link.open()
+    if (status !== 0) {
+      link.fail(status)
+      return failure(status)
+    }
+    this.clock.after(this.limits.handshakeMs, () => {
+      if (link.state === 'opening') link.fail(WSA.WSAETIMEDOUT)
+    })
+    return success(link)
   }
 
   #enter(link: Link): void {
@@ -271,16 +350,9 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
       this.native.close(fd)
       return failure(typeof peer === 'number' ? peer : WSA.WSAEINVALIDPROVIDER)
     }
-    const link = new Link(this, 'opener', fd, name, peer)
-    this.#enter(link)
-    const status = link.open()
-    if (status !== 0) {
-      link.fail(status)
-      return failure(status)
-    }
-    this.clock.after(this.limits.handshakeMs, () => {
-      if (link.state === 'opening') link.fail(WSA.WSAETIMEDOUT)
-    })
+    const opened = this.#open(fd, name, peer)
+    if (!opened.ok) return opened
+    const link = opened.value
     this.#routes.set(key, link)
     return success({ link, listener: link.name })
   }
@@ -311,12 +383,18 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
     const length = Math.min((peer.segment.words[word + layout.SLOT_DATA_BYTES] ?? 0) >>> 0, MAX_REQUEST_BYTES)
     const from = peer.byte + layout.SLOT_HEADER_BYTES + layout.CONNECT_DATA_BYTE
     const request = readRequest(peer.segment.bytes.slice(from, from + length))
-    const listener = request === undefined ? undefined : this.#listeners.get(request.listener)
     if (request === undefined) {
       refuse({ link, id, generation }, WSA.WSAEFAULT)
       return
     }
     const pending: PendingRequest = { link, id, generation, request }
+    const expected = this.#expected.get(request.listener)
+    if (expected !== undefined) {
+      if (Buffer.compare(expected.secret, request.callerData) === 0) expected.socket.rejoin(pending)
+      else refuse(pending, WSA.WSAEACCES)
+      return
+    }
+    const listener = this.#listeners.get(request.listener)
     const reachable = listener?.queue.covers(request.local) === true && this.#isHere(request.local)
     if (!reachable) refuse(pending, WSA.WSAETIMEDOUT)
     else if (!this.#plausible(request, link)) refuse(pending, WSA.WSAEACCES)

@@ -4,6 +4,7 @@ import * as layout from './layout.ts'
 import type { Link } from './link.ts'
 import type { SlotView } from './link-memory.ts'
 import type { PendingRequest } from './listener.ts'
+import { TICKET_BYTES } from './moving.ts'
 import { writeRequest } from './request.ts'
 import type { SlotRequest } from './request.ts'
 
@@ -97,6 +98,21 @@ export class Slot {
     else this.#publish(layout.PHASE_CLOSED)
   }
 
+  /** Says that this side is through with the slot, and that another process comes for the connection with this ticket. */
+  leave(ticket: Uint8Array): void {
+    this.#own.segment.bytes.set(ticket, this.#own.byte + layout.SLOT_TICKET_BYTE)
+    this.#store(layout.PHASE_MOVED)
+    this.link.notify(this.id, 'end')
+  }
+
+  /** The ticket with which another process comes for the peer's side, if it has moved; a copy. */
+  get peerTicket(): Uint8Array | undefined {
+    const peer = this.#peer
+    if (peer === undefined || this.#peerState() !== layout.slotState(this.#generation, layout.PHASE_MOVED)) return undefined
+    const from = peer.byte + layout.SLOT_TICKET_BYTE
+    return peer.segment.bytes.slice(from, from + TICKET_BYTES)
+  }
+
   /** True when the peer no longer takes part in the connection. */
   get peerEnded(): boolean {
     const state = this.#peerState()
@@ -113,7 +129,7 @@ export class Slot {
     // An opener that uses the slot again has seen our end.
     if (layout.generationOf(state) !== this.#generation) return this.link.role === 'acceptor'
     const phase = layout.phaseOf(state)
-    return phase === layout.PHASE_CLOSED || phase === layout.PHASE_REFUSED
+    return phase === layout.PHASE_CLOSED || phase === layout.PHASE_REFUSED || phase === layout.PHASE_MOVED
   }
 
   #peerState(): number | undefined {

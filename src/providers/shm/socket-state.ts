@@ -1,11 +1,15 @@
 /** Which event is legal when, for a SAN socket over shared memory; docs/states.md is drawn from it. */
 export const TRANSITIONS = {
   /** `accepted`: made by an accept, connected from the start. */
-  open: { bind: 'bound', accepted: 'connected', close: 'closed' },
+  open: { bind: 'bound', accepted: 'connected', takeOver: 'connecting', close: 'closed' },
   bound: { listen: 'listening', connect: 'connecting', close: 'closed' },
   listening: { close: 'closed' },
   connecting: { accepted: 'connected', refused: 'bound', close: 'lingering' },
-  connected: { peerGone: 'disconnected', close: 'lingering' },
+  connected: { peerGone: 'disconnected', leave: 'left', peerLeft: 'parked', close: 'lingering' },
+  /** Another process has the connection; only the slot is left. */
+  left: { close: 'lingering' },
+  /** The peer has moved: waits for its next process. */
+  parked: { rejoined: 'connected', peerGone: 'disconnected', close: 'lingering' },
   disconnected: { close: 'lingering' },
   /** Closed here; the slot and its memory wait until the peer is through with them. */
   lingering: { released: 'closed' },

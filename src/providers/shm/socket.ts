@@ -22,6 +22,9 @@ import type {
 import { invariant } from '../../base/invariant.ts'
 import * as layout from './layout.ts'
 import type { Link, SlotHolder } from './link.ts'
+import type { Cancel } from '../../base/clock.ts'
+import { drawTicket, encodePassage, ticketIn } from './moving.ts'
+import type { Passage, Ticket } from './moving.ts'
 import { RequestQueue } from './listener.ts'
 import type { PendingRequest } from './listener.ts'
 import type { Piece } from '../../base/memory-pool.ts'
@@ -42,6 +45,13 @@ export interface SocketHost {
   linkTo(address: SocketAddress): Result<{ readonly link: Link; readonly listener: string }>
   /** The link turned out not to lead to that listener any more. */
   forget(address: SocketAddress): void
+  /**
+   * Offers the rendezvous of a peer that has moved; returns what takes it away, or undefined when too many are offered. The
+   * socket hears of who comes by `rejoin`.
+   */
+  expect(ticket: Ticket, socket: ShmSocket): Cancel | undefined
+  /** Knocks where the peer of a connection that moved here waits, until it opens or the time is up. */
+  knock(passage: Passage, opened: (link: Result<Link>) => void): Cancel
   /** A connection more, if the limits allow; the socket gives it back with `dismiss`. */
   admit(): boolean
   dismiss(): void
@@ -69,6 +79,8 @@ export class ShmSocket implements SanSocket, SlotHolder {
   #receive: Overlapped | null = null
   #signalled = false
   #goneReported = false
+  /** Ends waiting for the next process of the peer, or knocking where the peer waits. */
+  #stopWaiting: Cancel | undefined
   #admitted = false
 
   constructor(host: SocketHost, family: AddressFamily) {
@@ -104,7 +116,8 @@ export class ShmSocket implements SanSocket, SlotHolder {
 
   /** The slot, while there is or was a connection on it. */
   get #connected(): Slot | undefined {
-    return this.#state === 'connected' || this.#state === 'disconnected' ? this.#slot : undefined
+    const stands = this.#state === 'connected' || this.#state === 'disconnected' || this.#state === 'parked'
+    return stands ? this.#slot : undefined
   }
 
   get #isClosed(): boolean {
@@ -280,8 +293,71 @@ export class ShmSocket implements SanSocket, SlotHolder {
     return this.#calleeData.slice()
   }
 
-  duplicate(_processId: number): Result<Uint8Array> {
-    return failure(this.#isClosed ? WSA.WSAENOTSOCK : WSA.WSAEOPNOTSUPP)
+  duplicate(processId: number): Result<Uint8Array> {
+    const slot = this.#slot
+    if (this.#state !== 'connected' || slot === undefined) return failure(this.#dataError())
+    const ticket = drawTicket()
+    slot.leave(ticket.bytes)
+    this.#memory = undefined
+    this.#move('leave')
+    this.#host.schedule(this.#completeReceive)
+    return success(encodePassage({ processId, peerPid: slot.link.peer.pid, ticket }))
+  }
+
+  /** A socket made from what {@link duplicate} answered in another process. */
+  takeOver(passage: Passage): Status {
+    if (!this.#admit()) return WSA.WSAEPROCLIM
+    this.#move('takeOver')
+    const { name, secret } = passage.ticket
+    this.#stopWaiting = this.#host.knock(passage, (opened) => {
+      this.#stopWaiting = undefined
+      const slot = opened.ok ? opened.value.takeSlot(this) : opened
+      if (!slot.ok || !opened.ok) {
+        this.#connectEnded(slot.ok ? WSA.WSAENOBUFS : slot.error)
+        return
+      }
+      const anywhere = NOWHERE[this.#family]
+      const request = { listener: name, remote: anywhere, local: anywhere, callerData: secret }
+      this.#slot = Slot.request(opened.value, slot.value.id, slot.value.own, request)
+    })
+    return 0
+  }
+
+  /** The peer's next process has come, over another link. */
+  rejoin(pending: PendingRequest): void {
+    const old = this.#slot
+    const slot = Slot.of(pending)
+    if (this.#state !== 'parked' || old === undefined || slot === undefined) {
+      refuse(pending, WSA.WSAENOBUFS)
+      return
+    }
+    this.#stopWaiting?.()
+    this.#stopWaiting = undefined
+    for (const piece of this.#pieces ?? []) old.link.memory.give(piece)
+    this.#pieces = undefined
+    old.end()
+    old.link.free(old.id)
+    this.#slot = slot
+    this.#memory = undefined
+    slot.link.hold(slot.id, this)
+    this.#move('rejoined')
+    slot.accept(new Uint8Array())
+  }
+
+  // The peer's side has ended: it has closed, or left to another process.
+  #peerEnded(): void {
+    const ticket = this.#slot?.peerTicket
+    this.#stopWaiting = ticket === undefined ? undefined : this.#host.expect(ticketIn(ticket), this)
+    this.#move(this.#stopWaiting === undefined ? 'peerGone' : 'peerLeft')
+    if (this.#stopWaiting === undefined) this.#completeReceive()
+  }
+
+  /** Nobody came for the peer's side in time. */
+  abandoned(): void {
+    if (this.#state !== 'parked') return
+    this.#stopWaiting = undefined
+    this.#move('peerGone')
+    this.#completeReceive()
   }
 
   close(): Status {
@@ -295,9 +371,13 @@ export class ShmSocket implements SanSocket, SlotHolder {
       for (let p = queue.take(); p !== undefined; p = queue.take()) refuse(p, WSA.WSAETIMEDOUT)
       for (const request of queue.pended.clear()) refuse(request, WSA.WSAETIMEDOUT)
     }
+    this.#stopWaiting?.()
+    this.#stopWaiting = undefined
+    const left = this.#state === 'left'
     this.#move('close')
+    if (slot === undefined && this.#state === 'lingering') this.#move('released')
     if (slot !== undefined) {
-      slot.end()
+      if (!left) slot.end()
       this.#releaseWhenPeerIsThrough()
     }
     this.#finish()
@@ -327,7 +407,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
   memory(): Result<ConnectionMemory> {
     if (this.#isClosed) return failure(WSA.WSAENOTSOCK)
     this.#memory ??= this.#connected?.memory()
-    return this.#memory === undefined ? failure(WSA.WSAENOTCONN) : success(this.#memory)
+    return this.#memory === undefined ? failure(this.#dataError()) : success(this.#memory)
   }
 
   registerMemory(bytes: number): Result<RegisteredMemory> {
@@ -358,6 +438,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
   }
 
   rdmaWrite(memory: RegisteredMemory, offset: number, length: number, _overlapped: Overlapped | null): Status {
+    if (this.#state === 'parked') return 0
     if (this.#state !== 'connected') return this.#dataError()
     const inside = offset >= 0 && length >= 0 && offset + length <= memory.length
     return inside && this.#owns(memory) ? 0 : WSA.WSAEINVAL
@@ -371,13 +452,14 @@ export class ShmSocket implements SanSocket, SlotHolder {
 
   signal(): Status {
     const slot = this.#slot
+    if (this.#state === 'parked') return 0
     if (this.#state !== 'connected' || slot === undefined) return this.#dataError()
     slot.link.notify(slot.id)
     return 0
   }
 
   receive(overlapped: Overlapped): Status {
-    if (this.#state !== 'connected' && this.#state !== 'disconnected') return this.#dataError()
+    if (this.#connected === undefined) return this.#dataError()
     if (this.#goneReported) return WSA.WSAECONNRESET
     if (this.#receive !== null) return WSA.WSAEALREADY
     overlapped.begin()
@@ -389,7 +471,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
   getOverlappedResult(overlapped: Overlapped): Result<number> {
     if (this.#isClosed) return failure(WSA.WSAENOTSOCK)
     if (overlapped.silent && overlapped === this.#receive) {
-      if (this.#slot?.peerEnded === true && this.#state === 'connected') this.#move('peerGone')
+      if (this.#slot?.peerEnded === true && this.#state === 'connected') this.#peerEnded()
       this.#completeReceive()
     }
     if (overlapped.status === 0) return success(overlapped.bytes)
@@ -398,6 +480,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
 
   #dataError(): WsaCode {
     if (this.#isClosed) return WSA.WSAENOTSOCK
+    if (this.#state === 'left') return WSA.WSAEINVAL
     return this.#state === 'disconnected' ? WSA.WSAECONNRESET : WSA.WSAENOTCONN
   }
 
@@ -406,7 +489,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
     const handle = this.#handle
     if (receive === null || handle === undefined) return
     let status: Status = 0
-    if (this.#signalled) {
+    if (this.#signalled || this.#state === 'left') {
       this.#signalled = false
     } else if (this.#state === 'disconnected') {
       this.#goneReported = true
@@ -445,9 +528,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
         this.#lookAtAnswer()
         break
       case 'connected':
-        if (this.#slot?.peerEnded !== true) break
-        this.#move('peerGone')
-        this.#completeReceive()
+        if (this.#slot?.peerEnded === true) this.#peerEnded()
         break
       case 'lingering':
         this.#releaseWhenPeerIsThrough()
@@ -464,8 +545,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
         this.#connectEnded(code === WSA.WSAECONNRESET ? WSA.WSAETIMEDOUT : code)
         break
       case 'connected':
-        this.#move('peerGone')
-        this.#completeReceive()
+        this.#peerEnded()
         break
       case 'lingering':
         this.#released()
@@ -523,4 +603,10 @@ export class ShmSocket implements SanSocket, SlotHolder {
     this.#pieces = undefined
     slot.link.free(slot.id)
   }
+}
+
+/** A connection that moves keeps its addresses; the request for it needs some. */
+const NOWHERE: Readonly<Record<AddressFamily, SocketAddress>> = {
+  IPv4: { family: 'IPv4', address: '127.0.0.1', port: 1 },
+  IPv6: { family: 'IPv6', address: '::1', port: 1 },
 }

@@ -30,6 +30,8 @@ export class Sender {
   #produced = 0
   #peerConsumed = 0
   #flags = 0
+  /** The memory may be somebody else's by now: flags are only remembered. */
+  #still = false
   /** Attempts to let pass before memory is asked for again. */
   #growthPause = 0
   #broken = false
@@ -115,6 +117,7 @@ export class Sender {
 
   /** Changes flags that the peer is to act upon, and makes it look. */
   notice(raise: number, lower: number): void {
+    this.#still = (raise & layout.FLAG_SUSPENDED) !== 0
     this.#flags = (this.#flags & ~lower) | raise
     const { words } = this.#memory.send
     Atomics.store(words, this.#word + layout.FLAGS, this.#flags)
@@ -166,6 +169,10 @@ export class Sender {
   /** Sets flags the peer is to see, and tells it. */
   raise(flags: number): void {
     if ((this.#flags & flags) === flags) return
+    if (this.#still) {
+      this.#flags |= flags
+      return
+    }
     this.#setFlags(this.#flags | flags)
     this.#socket.signal()
   }

@@ -4,7 +4,7 @@ import { tcpAddresses } from '../../support/tcp-addresses.ts'
 
 /** The far side of shm.test.ts, in a process of its own. */
 export function create(): SanProvider {
-  return shmProvider()
+  return shmProvider({ limits: { moveMs: 500 } })
 }
 
 export const address = tcpAddresses('IPv4')

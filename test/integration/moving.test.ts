@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict'
+import { fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+import { FD_CONNECT } from '../../src/spi/index.ts'
+import { NetworkEvent } from '../../src/switch/network-event.ts'
+import { Session } from '../../src/switch/session/session.ts'
+import { createSwitch } from '../../src/switch/switch.ts'
+import { Pattern } from '../support/pattern.ts'
+import { shmProvider } from '../support/shm-provider.ts'
+import { tcpAddresses } from '../support/tcp-addresses.ts'
+import { PEER_HELLO } from './mover.ts'
+import type { Cargo, Order, Word } from './mover.ts'
+
+const LIMITS = { regionBytes: 1216, maxMemoryBytes: 1 << 20, pieceBytes: 1 << 16, duplicates: true }
+const PROGRAM = fileURLToPath(import.meta.resolve(`./mover${import.meta.url.slice(-3)}`))
+
+/** A process that holds the connection, or will. */
+class Mover {
+  readonly child: ChildProcess
+
+  constructor() {
+    this.child = fork(PROGRAM, { serialization: 'advanced' })
+  }
+
+  async ask(order: Order): Promise<Word> {
+    this.child.send(order)
+    return await this.hear()
+  }
+
+  async hear(): Promise<Word> {
+    const [word] = (await once(this.child, 'message')) as [Word]
+    return word
+  }
+
+  async handOver(to: Mover): Promise<Cargo> {
+    const word = await this.ask({ do: 'hand over', processId: to.child.pid ?? 0 })
+    assert.ok(word.is === 'packed', JSON.stringify(word))
+    return word.cargo
+  }
+
+  async takeOver(cargo: Cargo): Promise<void> {
+    assert.deepEqual(await this.ask({ do: 'take over', cargo }), { is: 'taken over' })
+  }
+
+  async end(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return
+    const exit = once(this.child, 'exit')
+    this.child.kill('SIGKILL')
+    await exit
+  }
+}
+
+/** A client of an echo: writes as much of a pattern as fits, and compares what comes back. */
+class Client {
+  readonly session: Session
+  readonly #pattern = new Pattern(11)
+  sent = 0
+  heard = 0
+  /** Stop writing here. */
+  limit = Infinity
+  #waiting: (() => void)[] = []
+
+  constructor(session: Session) {
+    this.session = session
+    session.attach({ readable: this.#pump, writable: this.#pump })
+    this.#pump()
+  }
+
+  readonly #pump = (): void => {
+    for (let chunk = this.session.read(1 << 16); chunk !== undefined; chunk = this.session.read(1 << 16)) {
+      assert.equal(this.#pattern.damageIn(chunk, this.heard), undefined, 'the first wrong byte')
+      this.heard += chunk.length
+    }
+    // No more under way than the rings of both directions hold, so that the echo never waits for us.
+    while (this.sent < this.limit && this.sent - this.heard < 600_000) {
+      const taken = this.session.write([this.#pattern.slice(this.sent, 50_000)])
+      if (taken <= 0) break
+      this.sent += taken
+    }
+    for (const wake of this.#waiting.splice(0)) wake()
+  }
+
+  async until(heard: () => boolean): Promise<void> {
+    while (!heard()) {
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve)
+      })
+    }
+  }
+}
+
+async function connected(first: Mover): Promise<{ client: Client; close: () => void }> {
+  const provider = shmProvider({ limits: { moveMs: 1000 } })
+  const theSwitch = createSwitch({ san: [provider] })
+  const addresses = tcpAddresses('IPv4')
+  const [server, local] = [await addresses('listener'), await addresses('client')]
+  assert.deepEqual(await first.ask({ do: 'listen', address: server }), { is: 'ready' })
+  const made = provider.socket({ family: 'IPv4' })
+  assert.ok(made.ok)
+  const socket = made.value
+  assert.equal(socket.bind(local), 0)
+  const outcome = new Promise<number>((resolve) => {
+    const event = new NetworkEvent(provider.schedule, () => {
+      const events = socket.enumNetworkEvents(event)
+      if (events.ok) resolve(events.value.connectStatus)
+    })
+    socket.eventSelect(event, FD_CONNECT)
+  })
+  const accepted = first.hear()
+  socket.connect(server, new Uint8Array())
+  assert.equal(await outcome, 0)
+  const memory = socket.memory()
+  assert.ok(memory.ok)
+  const parts = {
+    socket,
+    memory: memory.value,
+    limits: LIMITS,
+    peerHello: PEER_HELLO,
+    role: 'initiator',
+  } as const
+  const client = new Client(new Session(parts))
+  assert.deepEqual(await accepted, { is: 'accepted' })
+  return {
+    client,
+    close: () => {
+      theSwitch.close()
+    },
+  }
+}
+
+test('WSD-DUP-2, -3, -19, -22 scenario 27: a connection over shared memory moves between processes while data flow, and every byte arrives', async () => {
+  const movers = [new Mover(), new Mover()] as const
+  const { client, close } = await connected(movers[0])
+  try {
+    for (let i = 0; i < 6; i++) {
+      const [from, to] = i % 2 === 0 ? movers : ([movers[1], movers[0]] as const)
+      const before = client.heard
+      await client.until(() => client.heard > before + 1_000_000)
+      await to.takeOver(await from.handOver(to))
+    }
+    client.limit = client.sent
+    await client.until(() => client.heard === client.sent)
+    assert.ok(client.sent > 6_000_000)
+  } finally {
+    client.session.close()
+    close()
+    for (const mover of movers) await mover.end()
+  }
+})
+
+test('WSD-DUP-26, -28 the old owner may be killed once it has handed over; when the next one never comes the peer reads a reset', async () => {
+  const movers = [new Mover(), new Mover(), new Mover()] as const
+  const { client, close } = await connected(movers[0])
+  try {
+    await client.until(() => client.heard > 100_000)
+    const cargo = await movers[0].handOver(movers[1])
+    await movers[0].end()
+    await movers[1].takeOver(cargo)
+    const before = client.heard
+    await client.until(() => client.heard > before + 1_000_000)
+    await movers[1].handOver(movers[2])
+    await movers[1].end()
+    await client.until(() => client.session.available === 0 && client.session.readEnd() !== 'more')
+    assert.equal(client.session.readEnd(), 'reset')
+  } finally {
+    client.session.close()
+    close()
+    for (const mover of movers) await mover.end()
+  }
+})
