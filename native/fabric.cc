@@ -342,11 +342,9 @@ void Fabric::ReadCompletions(FabricLink* link) {
                  static_cast<int32_t>(entries[i].len));
           break;
         case FabricLink::Kind::kSend:
-          link->words()->messages_done++;
-          room = true;
-          break;
         case FabricLink::Kind::kWrite:
-          link->writes_done_++;
+          link->words()->messages_done = static_cast<int32_t>(operation->sends);
+          link->writes_done_ = operation->writes;
           room = true;
           break;
       }

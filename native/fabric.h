@@ -55,7 +55,7 @@ struct FabricBatch {
 
 // Counters of a link that JavaScript reads in the first words of its memory.
 struct LinkWords {
-  int32_t messages_done;  // sends completed; wraps
+  int32_t messages_done;  // sends known to be complete; wraps
   int32_t wants_room;     // set by JavaScript: announce the next completion
 };
 
@@ -188,6 +188,8 @@ class FabricLink {
     fi_context2 context;
     Kind kind;
     uint32_t index;
+    // Messages and writes posted up to this one: transmissions complete in order.
+    uint32_t sends, writes;
   };
   LinkWords* words() const { return reinterpret_cast<LinkWords*>(memory_); }
   size_t MessagesAt() const { return kWordBytes; }
@@ -213,6 +215,10 @@ class FabricLink {
   uint64_t peer_key_ = 0;
   std::vector<uint8_t> peer_data_;
   std::vector<Operation> sends_, receives_, writes_;
+  // Whether this transmission is to report its completion: a report costs system calls, so only one in some does.
+  bool Reports();
+  uint32_t posted_ = 0;
+  uint32_t sends_posted_ = 0;
   uint32_t writes_posted_ = 0;
   uint32_t writes_done_ = 0;
 };

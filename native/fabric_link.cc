@@ -7,6 +7,13 @@
 
 namespace sockswitch {
 
+namespace {
+
+// Far fewer than may be under way, so that whoever waits for room hears of it.
+constexpr uint32_t kTransmissionsPerReport = 16;
+
+}  // namespace
+
 FabricLink::FabricLink(Fabric* fabric, fi_info* info, bool opener) : fabric_(fabric), info_(info), opener_(opener) {}
 
 FabricLink::~FabricLink() {
@@ -53,7 +60,8 @@ int FabricLink::Open() {
   }
   if (error == 0) error = fi_endpoint(domain_, info_, &endpoint_, reinterpret_cast<void*>(static_cast<intptr_t>(id_)));
   if (error == 0) error = fi_ep_bind(endpoint_, &fabric_->events_->fid, 0);
-  if (error == 0) error = fi_ep_bind(endpoint_, &completions_->fid, FI_TRANSMIT | FI_RECV);
+  if (error == 0) error = fi_ep_bind(endpoint_, &completions_->fid, FI_TRANSMIT | FI_SELECTIVE_COMPLETION);
+  if (error == 0) error = fi_ep_bind(endpoint_, &completions_->fid, FI_RECV);
   if (error == 0) error = fi_enable(endpoint_);
   if (error != 0) return error;
 
@@ -82,14 +90,27 @@ int FabricLink::Start(const void* data, size_t length) {
   return opener_ ? fi_connect(endpoint_, info_->dest_addr, data, length) : fi_accept(endpoint_, data, length);
 }
 
+bool FabricLink::Reports() { return (posted_ + 1) % kTransmissionsPerReport == 0; }
+
 int FabricLink::Send(uint32_t message, uint32_t length) {
   if (endpoint_ == nullptr) return -ENOTCONN;
   Operation* operation = &sends_[message];
-  uint8_t* at = memory_ + MessagesAt() + static_cast<size_t>(message) * fabric_->shape().message_bytes;
-  ssize_t status = fi_send(endpoint_, at, length, fi_mr_desc(local_), 0, &operation->context);
+  operation->sends = sends_posted_ + 1;
+  operation->writes = writes_posted_;
+  iovec part{memory_ + MessagesAt() + static_cast<size_t>(message) * fabric_->shape().message_bytes, length};
+  void* descriptor = fi_mr_desc(local_);
+  fi_msg transmission{};
+  transmission.msg_iov = &part;
+  transmission.desc = &descriptor;
+  transmission.iov_count = 1;
+  transmission.context = &operation->context;
+  ssize_t status = fi_sendmsg(endpoint_, &transmission, Reports() ? FI_COMPLETION : 0);
   if (status == -FI_EAGAIN) fabric_->stats().full++;
-  if (status == 0) fabric_->stats().messages_sent++;
-  return static_cast<int>(status);
+  if (status != 0) return static_cast<int>(status);
+  posted_++;
+  sends_posted_++;
+  fabric_->stats().messages_sent++;
+  return 0;
 }
 
 int FabricLink::Write(uint32_t offset, uint32_t length) {
@@ -99,10 +120,22 @@ int FabricLink::Write(uint32_t offset, uint32_t length) {
     return -EAGAIN;
   }
   Operation* operation = &writes_[writes_posted_ % writes_.size()];
-  ssize_t status = fi_write(endpoint_, memory_ + ArenaAt() + offset, length, fi_mr_desc(local_), 0, peer_address_ + offset,
-                            peer_key_, &operation->context);
+  operation->sends = sends_posted_;
+  operation->writes = writes_posted_ + 1;
+  iovec part{memory_ + ArenaAt() + offset, length};
+  void* descriptor = fi_mr_desc(local_);
+  fi_rma_iov place{peer_address_ + offset, length, peer_key_};
+  fi_msg_rma transmission{};
+  transmission.msg_iov = &part;
+  transmission.desc = &descriptor;
+  transmission.iov_count = 1;
+  transmission.rma_iov = &place;
+  transmission.rma_iov_count = 1;
+  transmission.context = &operation->context;
+  ssize_t status = fi_writemsg(endpoint_, &transmission, Reports() ? FI_COMPLETION : 0);
   if (status == -FI_EAGAIN) fabric_->stats().full++;
   if (status != 0) return static_cast<int>(status);
+  posted_++;
   writes_posted_++;
   fabric_->stats().writes++;
   fabric_->stats().written_bytes += length;

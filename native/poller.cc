@@ -100,6 +100,12 @@ void Poller::Unwatch(size_t slot) {
   while (!links_.empty() && links_.back().produced == nullptr) links_.pop_back();
 }
 
+void Poller::AddSource(PollSource* source, uint64_t spin_ns) {
+  sources_.push_back(source);
+  source_spin_ns_ = std::max(source_spin_ns_, spin_ns);
+  typical_wait_ns_ = MaxSpin() + 1;
+}
+
 void Poller::RemoveSource(PollSource* source) {
   sources_.erase(std::remove(sources_.begin(), sources_.end(), source), sources_.end());
 }
@@ -140,7 +146,7 @@ void Poller::RunReady() {
 
 bool Poller::MaySpin() {
   // Waits that are longer than it may spin are not shortened by spinning.
-  if (typical_wait_ns_ > max_spin_ns_ || waiting_since_ns_ < crowded_until_ns_) return false;
+  if (typical_wait_ns_ > MaxSpin() || waiting_since_ns_ < crowded_until_ns_) return false;
   if (skip_ == 0) return true;
   skip_--;
   return false;
@@ -149,7 +155,7 @@ bool Poller::MaySpin() {
 // True when there is work. A failure makes the next spins rarer, a success more frequent.
 bool Poller::Spin() {
   stats_.spins++;
-  uint64_t budget = std::min(max_spin_ns_, std::max(kMinSpinNs, 2 * typical_wait_ns_));
+  uint64_t budget = std::min(MaxSpin(), std::max(kMinSpinNs, 2 * typical_wait_ns_));
   uint64_t start = waiting_since_ns_;
   uint64_t now = start;
   loss_ns_ -= loss_ns_ / kLossMean;
@@ -234,17 +240,17 @@ void Poller::OnCheck() {
   bool slept = armed_;
   Disarm();
   if (!Ready()) return;
-  if (slept && max_spin_ns_ > 0) {
+  if (slept && MaxSpin() > 0) {
     uint64_t wait = uv_hrtime() - waiting_since_ns_;
     NoteWait(wait);
-    if (wait <= max_spin_ns_) skip_ -= std::min(skip_, kQuickWakeCredit);
+    if (wait <= MaxSpin()) skip_ -= std::min(skip_, kQuickWakeCredit);
   }
   RunReady();
 }
 
 // A moving average over about four waits; a long idle time counts as little more than one that is too long to spin for.
 void Poller::NoteWait(uint64_t ns) {
-  uint64_t wait = std::min(ns, 4 * max_spin_ns_);
+  uint64_t wait = std::min(ns, 4 * MaxSpin());
   typical_wait_ns_ = (3 * typical_wait_ns_ + wait) / 4;
 }
 

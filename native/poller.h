@@ -46,7 +46,8 @@ class Poller {
   // `produced` is the peer's cursor, `consumed` ours; the slot numbers are the caller's.
   void Watch(size_t slot, const SharedWord* produced, const SharedWord* consumed);
   void Unwatch(size_t slot);
-  void AddSource(PollSource* source) { sources_.push_back(source); }
+  // A source's peers run on other hosts: where nobody here is waited for, it may spin for `spin_ns` even on the only CPU.
+  void AddSource(PollSource* source, uint64_t spin_ns);
   void RemoveSource(PollSource* source);
   // There is work that no link announces.
   void Wake() { local_ = true; }
@@ -99,7 +100,10 @@ class Poller {
   bool local_ = false;
   bool armed_ = false;
 
+  uint64_t MaxSpin() const { return links_.empty() && !sources_.empty() ? source_spin_ns_ : max_spin_ns_; }
+
   uint64_t max_spin_ns_ = 0;
+  uint64_t source_spin_ns_ = 0;
   uint64_t waiting_since_ns_ = 0;
   uint64_t typical_wait_ns_ = 1;
   // Spins that failed of late, and waits to let pass before the next one.

@@ -399,9 +399,10 @@ class JsPoller : public Napi::ObjectWrap<JsPoller> {
     return info.Env().Undefined();
   }
 
-  // addSource(external), of another addon of ours
+  // addSource(external, spinNanoseconds), of another addon of ours
   Napi::Value AddSource(const Napi::CallbackInfo& info) {
-    state_->poller->AddSource(info[0].As<Napi::External<PollSource>>().Data());
+    state_->poller->AddSource(info[0].As<Napi::External<PollSource>>().Data(),
+                              static_cast<uint64_t>(info[1].As<Napi::Number>().Int64Value()));
     return info.Env().Undefined();
   }
 

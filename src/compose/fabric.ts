@@ -55,6 +55,7 @@ function readHeartbeat(text: string): number {
 export function composeFabric(
   config: FabricConfig,
   turns: Turns,
+  spinMicroseconds = 0,
 ): FabricProvider | { readonly reason: string } | undefined {
   if (config.provider === undefined) return undefined
   const loaded = loadFabric()
@@ -64,6 +65,7 @@ export function composeFabric(
     native: loaded.native,
     provider: config.provider,
     turns,
+    spinMicroseconds,
     networks: networks === undefined ? localNetworks : () => networks,
     limits: heartbeatMs === undefined ? {} : { heartbeatMs },
   })

@@ -73,7 +73,7 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
   // With one usable CPU the peer cannot run while we spin.
   const spinMicroseconds = availableParallelism() > 1 ? PROFILES[config.profile].spinMicroseconds : 0
   const provider = shm({ native, spinMicroseconds })
-  const fabric = composeFabric(config.fabric, provider.turns)
+  const fabric = composeFabric(config.fabric, provider.turns, PROFILES[config.profile].spinMicroseconds)
   const policy = policyOf({ rules: config.rules, observe: config.mode === 'observe', program: ownNames })
   const theSwitch = createSwitch({
     // This host's own addresses are in its networks, too: shared memory comes first.

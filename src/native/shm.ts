@@ -65,8 +65,12 @@ export interface Poller {
     consumedOffset: number,
   ): number
   unwatch(slot: number): void
-  /** Looks for work in another addon too; see `native/poll_source.h`. */
-  addSource(source: PollSource): void
+  /**
+   * Looks for work in another addon too; see `native/poll_source.h`.
+   *
+   * @param spinNanoseconds The longest spin while no link is watched.
+   */
+  addSource(source: PollSource, spinNanoseconds: number): void
   removeSource(source: PollSource): void
   /** Makes the loop call `drain` soon although no link announces anything. */
   wake(): void

@@ -27,6 +27,8 @@ export interface FabricOptions {
   readonly networks: () => readonly ServedSubnet[]
   /** True: `startup` waits for libfabric, a tenth of a second or more; otherwise the first connects may find it starting. */
   readonly patient?: boolean
+  /** The longest spin before sleeping, in µs, while no peer of this host is waited for; 0 never spins. */
+  readonly spinMicroseconds?: number
   readonly limits?: Partial<FabricLimits>
   readonly clock?: Clock
 }
@@ -39,10 +41,10 @@ export function fabric(options: FabricOptions): FabricProvider {
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const clock = options.clock ?? systemClock
   const description = `libfabric ${native.version}, provider ${provider}, between hosts`
-  const { turns, networks, patient = false } = options
+  const { turns, networks, patient = false, spinMicroseconds = 200 } = options
   return new FabricProvider(
     endpoints,
-    { name: provider, description, patient, networks },
+    { name: provider, description, patient, spinMicroseconds, networks },
     turns,
     limits,
     clock,

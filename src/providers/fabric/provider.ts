@@ -61,6 +61,8 @@ export interface FabricPurpose {
   readonly description: string
   /** `startup` waits for libfabric. */
   readonly patient: boolean
+  /** The longest spin before sleeping. */
+  readonly spinMicroseconds: number
   /** Where connections go to, and come from. */
   readonly networks: () => readonly ServedSubnet[]
 }
@@ -175,7 +177,7 @@ export class FabricProvider implements SanProvider, LinkHost, SocketHost, Notifi
     this.#fabric = fabric
     this.#events = new Int32Array(fabric.events())
     this.#index = this.turns.add(this)
-    this.turns.poller.addSource(fabric.source)
+    this.turns.poller.addSource(fabric.source, this.#purpose.spinMicroseconds * 1000)
   }
 
   #stop(): void {
