@@ -62,10 +62,10 @@ export const PHASE_ACCEPTED = 2
 export const PHASE_REFUSED = 3
 /** This side is through with the slot. */
 export const PHASE_CLOSED = 4
-/** This side is through with the slot, and another process comes for the connection with the ticket. */
-export const PHASE_MOVED = 5
 /** The acceptor's application is judging the request; its answer follows. */
 export const PHASE_JUDGING = 5
+/** This side is through with the slot, and another process comes for the connection with the ticket. */
+export const PHASE_MOVED = 6
 
 const PHASE_BITS = 3
 const GENERATION_MASK = (1 << (31 - PHASE_BITS)) - 1

@@ -77,6 +77,7 @@ export class Slot {
       case layout.PHASE_REFUSED:
         return { kind: 'refused', code: refusalCode(words[word + layout.SLOT_DETAIL] ?? 0) }
       case layout.PHASE_CLOSED:
+      case layout.PHASE_MOVED:
         // Accepted and given up before we looked: nobody there has heard of us, so this is not final.
         return { kind: 'refused', code: WSA.WSAECONNABORTED }
       case layout.PHASE_JUDGING:
