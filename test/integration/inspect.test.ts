@@ -1,7 +1,10 @@
 /** Conditional accept: `inspect` judges each peer, over the SAN before there is a connection, on TCP/IP before it is told. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createServer } from 'node:net'
 import type { TestContext } from 'node:test'
+import { setInspect } from '../../src/net.ts'
+import type { Inspect } from '../../src/net.ts'
 import { beside } from '../support/app.ts'
 import type { Message } from '../support/app.ts'
 import { Program } from './program.ts'
@@ -27,8 +30,14 @@ interface Court {
   readonly connect: (key: string) => Promise<Message>
 }
 
-async function court(t: TestContext, door: Door, peer: Peer, how: object): Promise<Court> {
-  const judge = new Program(JUDGE, { ...DOORS[door], test: t })
+async function court(
+  t: TestContext,
+  door: Door,
+  peer: Peer,
+  how: object,
+  args: readonly string[] = [],
+): Promise<Court> {
+  const judge = new Program(JUDGE, { ...DOORS[door], args, test: t })
   const client = new Program(ACTOR, { ...(peer === 'tcpip' && { execArgv: [] }), test: t })
   await Promise.all([judge.event('ready'), client.event('ready')])
   await judge.ask('judge', how)
@@ -194,3 +203,30 @@ test(
     assert.equal((await echo)['error'], undefined)
   },
 )
+
+for (const peer of ['san', 'tcpip'] as const) {
+  test(
+    `setInspect: judges the peers of a server of node:http (${peer})`,
+    { timeout: TIMEOUT_MS },
+    async (t) => {
+      const { judge, peer: client, connect } = await court(t, 'register', peer, { mode: 'reject' }, ['http'])
+      await refused({ client, connect }, peer)
+      await judge.event('asked')
+      await judge.ask('judge', { mode: 'accept', later: true })
+      assert.equal((await connect('b'))['way'], peer)
+      assert.equal((await judge.event('connected'))['remotePort'], (await judge.event('asked'))['remotePort'])
+    },
+  )
+}
+
+test('setInspect: too late, or with no function, is an error', { timeout: TIMEOUT_MS }, async () => {
+  const server = createServer()
+  assert.throws(() => {
+    setInspect(server, 'accept' as unknown as Inspect)
+  }, /Cannot inspect connections: inspect is not a function/)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  assert.throws(() => {
+    setInspect(server, () => 'accept')
+  }, /Cannot inspect connections: the server listens already/)
+  server.close()
+})

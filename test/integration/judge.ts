@@ -1,7 +1,8 @@
 /** A server that judges who may connect, as it is told: `accept`, `reject`, `throw`, `odd`, or `hold` until a verdict comes. */
-import type { AddressInfo } from 'node:net'
+import http from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
 import { createInterface } from 'node:readline'
-import { createServer } from '../../src/net.ts'
+import { createServer, setInspect } from '../../src/net.ts'
 import type { InspectRequest, Inspection } from '../../src/net.ts'
 
 type Order = Readonly<Record<string, unknown>>
@@ -35,11 +36,14 @@ function inspect(request: InspectRequest): Inspection | Promise<Inspection> {
   return later ? (async () => answer())() : answer()
 }
 
-const server = createServer({ inspect, allowHalfOpen: true }, (socket) => {
+const server =
+  process.argv[2] === 'http' ? http.createServer() : createServer({ inspect, allowHalfOpen: true })
+if (server instanceof http.Server) setInspect(server, inspect)
+server.on('connection', (socket: Socket) => {
   const { remotePort, bytesRead } = socket
   say({ event: 'connected', remotePort, bytesRead })
   socket.on('error', () => undefined)
-  socket.pipe(socket)
+  if (!(server instanceof http.Server)) socket.pipe(socket)
 })
 server.on('inspectAbort', (request: InspectRequest) => {
   say({ event: 'abandoned', number: numbers.get(request) })
