@@ -11,6 +11,8 @@ import { Program } from './program.ts'
 
 const TIMEOUT_MS = 60_000
 const ACTOR = beside(import.meta.url, 'actor')
+/** A switched actor that waits as long as it takes. */
+const PATIENT = beside(import.meta.url, 'limited')
 const JUDGE = beside(import.meta.url, 'judge')
 
 /** Where the judge runs: in a switched program, through the door alone, with switching off. */
@@ -38,7 +40,10 @@ async function court(
   args: readonly string[] = [],
 ): Promise<Court> {
   const judge = new Program(JUDGE, { ...DOORS[door], args, test: t })
-  const client = new Program(ACTOR, { ...(peer === 'tcpip' && { execArgv: [] }), test: t })
+  const client =
+    peer === 'san'
+      ? new Program(PATIENT, { execArgv: [], test: t })
+      : new Program(ACTOR, { execArgv: [], test: t })
   await Promise.all([judge.event('ready'), client.event('ready')])
   await judge.ask('judge', how)
   const port = (await judge.ask('listen'))['port'] as number

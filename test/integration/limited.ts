@@ -1,4 +1,7 @@
-/** The actor, in a process whose shared-memory provider has the limits that its first argument says, as JSON. */
+/**
+ * The actor, in a process whose shared-memory provider has the limits that its first argument says, as JSON; and with more
+ * patience than programs have, so that a busy machine does not decide what a test sees.
+ */
 import { Liveness } from '../../src/base/liveness.ts'
 import { faceOver } from '../../src/compose/process-switch.ts'
 import { loadShm } from '../../src/native/load.ts'
@@ -6,12 +9,19 @@ import { shm } from '../../src/providers/shm/index.ts'
 import type { ShmLimits } from '../../src/providers/shm/index.ts'
 import { createSwitch } from '../../src/switch/switch.ts'
 
+const PATIENCE_MS = 10_000
+
 const loaded = loadShm()
 if ('reason' in loaded) throw new Error(loaded.reason)
 const { native } = loaded
 const limits = JSON.parse(process.argv[2] ?? '{}') as Partial<ShmLimits>
-const provider = shm({ native, limits })
-const theSwitch = createSwitch({ san: [provider], schedule: provider.schedule })
+const provider = shm({ native, limits: { handshakeMs: PATIENCE_MS, ...limits } })
+const theSwitch = createSwitch({
+  san: [provider],
+  schedule: provider.schedule,
+  connectTimeoutMs: PATIENCE_MS,
+  negotiationTimeoutMs: PATIENCE_MS,
+})
 const liveness = new Liveness((on) => {
   provider.keepAlive(on)
 })

@@ -7,17 +7,10 @@ import { beside } from '../support/app.ts'
 import { Program } from './program.ts'
 
 const TIMEOUT_MS = 60_000
-const ACTOR = beside(import.meta.url, 'actor')
 const LIMITED = beside(import.meta.url, 'limited')
 
-async function limited(t: TestContext, limits: Partial<ShmLimits>): Promise<Program> {
+async function limited(t: TestContext, limits: Partial<ShmLimits> = {}): Promise<Program> {
   const program = new Program(LIMITED, { execArgv: [], args: [JSON.stringify(limits)], test: t })
-  await program.event('ready')
-  return program
-}
-
-async function actor(t: TestContext): Promise<Program> {
-  const program = new Program(ACTOR, { test: t })
   await program.event('ready')
   return program
 }
@@ -27,7 +20,7 @@ async function wayTo(client: Program, key: string, server: Program): Promise<unk
 }
 
 async function wayToPort(client: Program, key: string, port: unknown): Promise<unknown> {
-  const { way } = await client.ask('connect', { key, options: { port } })
+  const { way } = await client.connect(key, port)
   assert.equal((await client.ask('echo', { key, bytes: 50_000 }))['error'], undefined)
   return way
 }
@@ -37,7 +30,7 @@ test(
   { timeout: TIMEOUT_MS },
   async (t) => {
     const client = await limited(t, { maxConnections: 2 })
-    const server = await actor(t)
+    const server = await limited(t)
     const ways = [
       await wayTo(client, 'a', server),
       await wayTo(client, 'b', server),
@@ -52,7 +45,7 @@ test(
 
 test('maxConnections of the server: one more goes over TCP/IP', { timeout: TIMEOUT_MS }, async (t) => {
   const server = await limited(t, { maxConnections: 1 })
-  const client = await actor(t)
+  const client = await limited(t)
   assert.equal(await wayTo(client, 'a', server), 'san')
   assert.match((await wayTo(client, 'b', server)) as string, /^(limit|resource)$/)
 })
@@ -62,8 +55,8 @@ test(
   { timeout: TIMEOUT_MS },
   async (t) => {
     const one = await limited(t, { maxLinks: 1 })
-    const first = await actor(t)
-    const second = await actor(t)
+    const first = await limited(t)
+    const second = await limited(t)
     const { port } = await first.ask('listen')
     assert.equal(await wayToPort(one, 'a', port), 'san')
     assert.equal(await wayTo(one, 'b', second), 'limit')
@@ -74,7 +67,7 @@ test(
 
 test('maxBytes: without room for a link everything goes over TCP/IP', { timeout: TIMEOUT_MS }, async (t) => {
   const client = await limited(t, { maxBytes: 4096 })
-  const server = await actor(t)
+  const server = await limited(t)
   assert.equal(await wayTo(client, 'a', server), 'resource')
   assert.equal(((await client.ask('state'))['shm'] as { bytes: number }).bytes, 0)
 })
