@@ -114,6 +114,11 @@ export class App {
     this.#child.stdin.write(`${JSON.stringify(message)}\n`)
   }
 
+  /** Ends its stdin. */
+  endInput(): void {
+    this.#child.stdin.end()
+  }
+
   kill(signal: NodeJS.Signals = 'SIGKILL'): void {
     this.#child.kill(signal)
   }

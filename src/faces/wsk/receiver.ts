@@ -54,6 +54,8 @@ export class Receiver {
   #left: Uint8Array[] = []
   #leftBytes = 0
   #stalled = false
+  /** Receives that are over, while the client does not know it yet: what follows their bytes is told after it does. */
+  #untold = 0
   readonly #retained = new Map<WskDataIndication, number>()
   #retainedBytes = 0
   #ended = false
@@ -105,6 +107,8 @@ export class Receiver {
     const receive: Receive = { request, segments, length: buffer.length, mode, filled: 0 }
     request.onCancel = () => {
       // What was placed already is the client's (WSK 7.14).
+      if (request.over) return
+      this.#untold += 1
       request.complete(STATUS.STATUS_CANCELLED, receive.filled, this.#resume)
       this.#host.pumpSoon()
     }
@@ -114,6 +118,7 @@ export class Receiver {
   }
 
   readonly #resume = (): void => {
+    this.#untold -= 1
     this.#stalled = false
     this.#host.pumpSoon()
   }
@@ -156,7 +161,8 @@ export class Receiver {
         this.#host.pumpSoon()
         return
       }
-      const overtake = this.#host.dispatcher.chaos?.once(8) === true
+      // A receive that waits goes first; but nobody may rely on it (WSK §12 D-20).
+      const overtake = this.#mayIndicate && this.#host.dispatcher.chaos?.once(8) === true
       if (!overtake || this.#receives.peek()?.mode !== 'plain') this.#serve()
       const queued = this.#receives.length > 0 && !overtake
       if (queued || !this.#mayIndicate || !this.#indicate()) break
@@ -183,11 +189,9 @@ export class Receiver {
     if (receive.mode === 'drain') this.#discard()
     else while (receive.filled < receive.length && this.backlog > 0) this.#place(receive)
     const enough = receive.mode === 'waitAll' ? receive.length : 1
-    if (receive.mode !== 'drain' && receive.filled >= enough) {
-      receive.request.complete(STATUS.STATUS_SUCCESS, receive.filled, this.#resume)
-      return true
-    }
-    if (!this.#reachedEnd()) return false
+    const full = receive.mode !== 'drain' && receive.filled >= enough
+    if (!full && !this.#reachedEnd()) return false
+    this.#untold += 1
     receive.request.complete(STATUS.STATUS_SUCCESS, receive.filled, this.#resume)
     return true
   }
@@ -238,6 +242,7 @@ export class Receiver {
       this.#host.indicates &&
       !this.#host.inCall &&
       !this.#stalled &&
+      this.#untold === 0 &&
       this.backlog > 0 &&
       this.#retainedBytes < this.#host.windowBytes
     )
