@@ -10,6 +10,7 @@ const options = readOptions({
   duration: 1000,
   warmup: 500,
   body: 'Hello, world!\n',
+  protocol: 'http',
 })
 
 /** Longer than any run; the run is ended by `stop`. */
@@ -21,7 +22,8 @@ runClient(async () => {
   const finished = new Promise<autocannon.Result>((resolve, reject) => {
     load = autocannon(
       {
-        url: options.path === '' ? `http://${options.host}:${options.port}` : 'http://localhost',
+        url:
+          options.path === '' ? `${options.protocol}://${options.host}:${options.port}` : 'http://localhost',
         ...(options.path === '' ? {} : { socketPath: options.path }),
         connections: options.connections,
         duration: FOREVER_S,

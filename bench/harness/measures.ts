@@ -77,6 +77,28 @@ export function http(connections: number, { group = 'http', ...setting }: Settin
   }
 }
 
+/** Requests by a protocol that is not plain HTTP/1.1. */
+export function secureHttp(
+  protocol: 'https' | 'http2' | 'h2c',
+  connections: number,
+  setting: Setting,
+): Measure {
+  return {
+    name: `${protocol}-${connections}`,
+    group: protocol,
+    title: `${HTTP_TITLES[protocol]} requests, ${connections} connection${connections === 1 ? '' : 's'}`,
+    server: { app: 'http-server', args: ['--protocol', protocol] },
+    client: {
+      app: protocol === 'https' ? 'http-load' : 'http2-load',
+      args: ['--protocol', protocol, '--connections', String(connections)],
+    },
+    metrics: [RATE, P50, P99, CPU_PER_UNIT],
+    ...setting,
+  }
+}
+
+const HTTP_TITLES = { https: 'HTTPS', http2: 'HTTP/2', h2c: 'HTTP/2 without TLS' } as const
+
 export function idle(connections: number, { group = 'idle', ...setting }: Setting): Measure {
   return {
     name: `${group}-${connections}`,
@@ -109,6 +131,11 @@ export function allMeasures(durationMs: number): Measure[] {
     connects(8, { modes, durationMs }),
     http(1, { modes, durationMs }),
     http(50, { modes, durationMs }),
+    ...(['https', 'http2', 'h2c'] as const).flatMap((protocol) =>
+      [1, 50].map((connections) =>
+        secureHttp(protocol, connections, { modes: ['stock', 'switched'], durationMs }),
+      ),
+    ),
     // A difference of three per cent is small against the noise: these run longer.
     roundTrip(64, { modes: half, durationMs: durationMs * 2, group: 'half-rtt' }),
     oneWay(64 * KIB, { modes: half, durationMs: durationMs * 2, group: 'half-stream' }),

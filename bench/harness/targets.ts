@@ -52,6 +52,16 @@ const TARGETS: readonly Target[] = [
   switchedGain('connect, echo, close: 2x TCP', 'connect-1', RATE, 2),
   switchedGain('HTTP, 1 connection: 2x TCP', 'http-1', RATE, 2),
   switchedGain('HTTP, 50 connections: 1.4x TCP', 'http-50', RATE, 1.4),
+  ...['https', 'http2', 'h2c'].flatMap((protocol) =>
+    [1, 50].map((connections) =>
+      switchedGain(
+        `${protocol}, ${connections} connection${connections === 1 ? '' : 's'}: not slower than TCP`,
+        `${protocol}-${connections}`,
+        RATE,
+        1,
+      ),
+    ),
+  ),
   ...(['half', 'half-server'] as const).flatMap((mode): Target[] => {
     const who = mode === 'half' ? 'switched client, stock server' : 'stock client, switched server'
     const within = (text: string, measure: string, metric: Metric, atLeast: number): Target => ({
