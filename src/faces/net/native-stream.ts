@@ -17,8 +17,6 @@ export class NativeStream implements Consumer {
   readonly #connection: Connection
   /** Who hears of errors, which a JSStream cannot tell. */
   #reader: Reader
-  /** TLS cannot bear that a write is complete before it was asked for; HTTP/2 expects it. */
-  #completes: 'at once' | 'soon' = 'at once'
 
   constructor(internals: Internals, connection: Connection) {
     this.#internals = internals
@@ -49,9 +47,10 @@ export class NativeStream implements Consumer {
   /** TLS sits on the stream: it hears of errors first. */
   underTls(reader: Reader): void {
     this.#reader = reader
-    this.#completes = 'soon'
   }
 
+  // A write that the ring takes is complete soon, never at once: TLS cannot bear that, and under HTTP/2 callbacks of the
+  // application would run, and might throw, from inside this call, which native code takes for a failed write.
   #write(request: object, chunks: Uint8Array[]): number {
     let called = false
     let result = 0
@@ -62,11 +61,9 @@ export class NativeStream implements Consumer {
       }
       result = status
       if (status !== 0) return
-      if (this.#completes === 'at once') this.base.finishWrite(request, 0)
-      else
-        this.#connection.completeSoon(() => {
-          this.base.finishWrite(request, 0)
-        })
+      this.#connection.completeSoon(() => {
+        this.base.finishWrite(request, 0)
+      })
     })
     called = true
     return result
