@@ -73,11 +73,12 @@ void CallBack(napi_env env, napi_async_context async, napi_ref function, napi_va
   }
 }
 
-// Calls a function as native code of Node's own is called by libuv: what that calls back has ticks of its own.
-void CallOutside(napi_env env, napi_value function) {
-  napi_value receiver;
-  napi_get_global(env, &receiver);
-  if (napi_call_function(env, receiver, function, 0, nullptr, nullptr) != napi_pending_exception) return;
+// Calls native code of Node's own as libuv does, with no JavaScript below: what that calls back has ticks of its own, and an
+// exception there does not stand in the way of what it does next. `call` is [receiver, method, argument].
+void CallOutside(napi_env env, napi_value call) {
+  napi_value parts[3];
+  for (uint32_t i = 0; i < 3; i++) napi_get_element(env, call, i, &parts[i]);
+  if (napi_call_function(env, parts[0], parts[1], 1, &parts[2], nullptr) != napi_pending_exception) return;
   napi_value error;
   napi_get_and_clear_last_exception(env, &error);
   napi_fatal_exception(env, error);

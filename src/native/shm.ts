@@ -38,7 +38,7 @@ export interface ShmNative {
   socketPair(): readonly [number, number] | number
 
   readonly Watcher: new (fd: number, onReadable: () => void) => Watcher
-  readonly Poller: new (spinNanoseconds: number, drain: () => boolean | (() => void)) => Poller
+  readonly Poller: new (spinNanoseconds: number, drain: () => boolean | NativeCall) => Poller
 }
 
 export interface ReceivedMessage {
@@ -52,8 +52,8 @@ export interface Watcher {
 }
 
 /**
- * One per event loop, for the life of the loop. `drain` runs one event and says whether local work is left; a function that
- * it returns instead is called outside of any callback.
+ * One per event loop, for the life of the loop. `drain` runs one event and says whether local work is left; a call that it
+ * returns instead is made outside of any callback.
  */
 export interface Poller {
   /** Watches a link: the peer's cursor of produced notifications against our cursor of consumed ones, byte offsets. */
@@ -86,6 +86,9 @@ declare const pollSourceBrand: unique symbol
 export interface PollSource {
   readonly [pollSourceBrand]: true
 }
+
+/** A call of native code: receiver, method, argument. */
+export type NativeCall = readonly [receiver: object, method: unknown, argument: unknown]
 
 export interface PollerStats {
   /** Loop turns that found work. */

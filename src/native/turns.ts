@@ -1,6 +1,6 @@
 import { AsyncResource } from 'node:async_hooks'
 import { Fifo } from '../base/fifo.ts'
-import type { Poller, PollerStats, ShmNative, Watcher } from './shm.ts'
+import type { NativeCall, Poller, PollerStats, ShmNative, Watcher } from './shm.ts'
 import { invariant } from '../base/invariant.ts'
 
 /** A link as the loop sees it. */
@@ -11,12 +11,14 @@ export interface Notifiable {
   readonly withinLoop: boolean
 }
 
-/** A job that runs outside of any callback. */
-class Outside {
-  readonly job: () => void
+/** Makes, or finds that there is none, a call of native code that runs outside of any callback. */
+type Prepare = () => NativeCall | undefined
 
-  constructor(job: () => void) {
-    this.job = job
+class Outside {
+  readonly prepare: Prepare
+
+  constructor(prepare: Prepare) {
+    this.prepare = prepare
   }
 }
 
@@ -69,11 +71,11 @@ export class Turns {
   }
 
   /**
-   * Runs `job` soon, outside of any callback: ticks and microtasks run after each callback of native code that it causes, not
-   * after all of them.
+   * Makes the call that `prepare` answers soon, outside of any callback: ticks and microtasks run after each callback of native
+   * code that it causes, not after all of them.
    */
-  readonly scheduleOutside = (job: () => void): void => {
-    this.#add(new Outside(job))
+  readonly scheduleOutside = (prepare: Prepare): void => {
+    this.#add(new Outside(prepare))
   }
 
   #add(job: (() => void) | Outside): void {
@@ -100,7 +102,7 @@ export class Turns {
   }
 
   // Jobs and links in turn, so that neither starves the other; links round robin.
-  readonly #drain = (): boolean | (() => void) => {
+  readonly #drain = (): boolean | NativeCall => {
     this.#draining = true
     try {
       const urgent = this.#urgent.shift()
@@ -111,7 +113,7 @@ export class Turns {
       this.#preferLinks = !this.#preferLinks
       if (this.#preferLinks && this.#dispatchLink()) return this.#jobsLeft
       const job = this.#jobs.shift()
-      if (job instanceof Outside) return job.job
+      if (job instanceof Outside) return job.prepare() ?? this.#jobsLeft
       if (job !== undefined) job()
       else if (!this.#preferLinks) this.#dispatchLink()
     } finally {

@@ -1,42 +1,14 @@
 import type { AsyncResource } from 'node:async_hooks'
-import type { SocketAddress, WsaCode } from '../../spi/index.ts'
+import type { WsaCode } from '../../spi/index.ts'
 import type { Session } from '../../switch/session/session.ts'
 import { UV_EBADF, UV_ECANCELED, UV_ECONNRESET, UV_EOF, uvError } from './errnos.ts'
 import { asyncResource } from './internals.ts'
-import type { Internals, OnRead, TcpHandle } from './internals.ts'
-import type { Liveness } from '../../base/liveness.ts'
+import type { OnRead } from './internals.ts'
+import type { ConnectionEnvironment, ConnectionParts, Consumer, NativeCall } from './connection-parts.ts'
 import { advance, append, finish } from './pending-write.ts'
 import type { PendingWrite, WriteDone } from './pending-write.ts'
 
-export interface ConnectionEnvironment {
-  readonly internals: Internals
-  readonly liveness: Liveness
-  /** Runs a job soon, in a callback of its own. */
-  readonly schedule: (job: () => void) => void
-  /** As `schedule`, but before everything else that waits. */
-  readonly soon: (job: () => void) => void
-  /** As `schedule`, but outside of any callback, for what native code takes. */
-  readonly scheduleOutside: (job: () => void) => void
-}
-
-export interface ConnectionParts {
-  readonly handle: TcpHandle
-  readonly session: Session
-  readonly local: SocketAddress
-  readonly remote: SocketAddress
-  readonly provider: string
-  readonly direction: 'in' | 'out'
-  /** Gives back what the connection held besides the session, such as a reserved port. */
-  readonly release: () => void
-}
-
-/** Takes what is read in place of the socket: native code, behind a `NativeStream`. */
-export interface Consumer {
-  /** @param bytes Borrowed for the call. */
-  data(bytes: Uint8Array): void
-  /** The stream is over: `UV_EOF`, or an error. */
-  over(status: number): void
-}
+export type { ConnectionEnvironment, ConnectionParts, Consumer, NativeCall } from './connection-parts.ts'
 
 /** Read events carry at most this much; twice what libuv does, since a fast reader spends more time on the event than on the copy. */
 const READ_BYTES = 128 << 10
@@ -149,20 +121,40 @@ export class Connection {
     if (this.#pumpScheduled) return
     this.#pumpScheduled = true
     if (this.#consumer === undefined) this.#environment.schedule(this.#scheduledPump)
-    else this.#environment.scheduleOutside(this.#scheduledPump)
+    else this.#environment.scheduleOutside(this.#prepareFeed)
   }
 
   readonly #scheduledPump = (): void => {
     this.#pumpScheduled = false
-    if (this.#reading) this.#pump()
+    if (!this.#reading) return
+    // A consumer may have taken over since.
+    if (this.#consumer === undefined) this.#pump()
+    else this.#schedulePump()
+  }
+
+  // What a consumer is given is looked for when its turn has come; it may have stopped reading, or closed, since.
+  readonly #prepareFeed = (): NativeCall | undefined => {
+    this.#pumpScheduled = false
+    const consumer = this.#consumer
+    if (!this.#reading || consumer === undefined) return undefined
+    shown ??= new Uint8Array(SHOWN_BYTES)
+    const length = this.#session.readInto(shown, 0, SHOWN_BYTES)
+    if (length > 0) {
+      this.#schedulePump()
+      return consumer.data(shown.subarray(0, length))
+    }
+    const end = this.#session.readEnd()
+    if (end === 'more') return undefined
+    this.#ended = true
+    this.readStop()
+    return consumer.over(end === 'end' ? UV_EOF : UV_ECONNRESET)
   }
 
   // One event to the socket per call, so that ticks run between two as they do with libuv.
   #pump(): void {
     let delivered = true
     try {
-      if (this.#consumer !== undefined) delivered = this.#deliverTo(this.#consumer)
-      else delivered = this.#userBuffer === undefined ? this.#deliver() : this.#deliverInto(this.#userBuffer)
+      delivered = this.#userBuffer === undefined ? this.#deliver() : this.#deliverInto(this.#userBuffer)
     } finally {
       // Also when a listener threw: that does not stop the stream.
       if (delivered) this.#pumpOn()
@@ -208,19 +200,10 @@ export class Connection {
     return true
   }
 
-  #deliverTo(consumer: Consumer): boolean {
-    shown ??= new Uint8Array(SHOWN_BYTES)
-    const length = this.#session.readInto(shown, 0, SHOWN_BYTES)
-    if (length === 0) return false
-    consumer.data(shown.subarray(0, length))
-    return true
-  }
-
   #finish(status: number): void {
     this.#ended = true
     this.readStop()
-    if (this.#consumer === undefined) this.#tell(status, undefined, 0)
-    else this.#consumer.over(status)
+    this.#tell(status, undefined, 0)
   }
 
   #tell(readBytesOrError: number, buffer: ArrayBuffer | undefined, offset: number): Uint8Array | undefined {

@@ -3,7 +3,7 @@ import type { Switch } from '../../switch/switch.ts'
 import { Bridge } from './bridge.ts'
 import { Connecting } from './connecting.ts'
 import { Connection } from './connection.ts'
-import type { ConnectionEnvironment } from './connection.ts'
+import type { ConnectionEnvironment, NativeCall } from './connection.ts'
 import { Grafter, connectionOf, installWrites } from './graft.ts'
 import { guardHandOffs } from './hand-off.ts'
 import { findInternals } from './internals.ts'
@@ -24,8 +24,8 @@ export interface NetFaceOptions {
   readonly schedule: (job: () => void) => void
   /** As `schedule`, but before everything else that waits. */
   readonly soon: (job: () => void) => void
-  /** As `schedule`, but outside of any callback. */
-  readonly scheduleOutside: (job: () => void) => void
+  /** Makes the call of native code that is prepared soon, outside of any callback. */
+  readonly scheduleOutside: (prepare: () => NativeCall | undefined) => void
   readonly keepAlive: (on: boolean) => void
 }
 

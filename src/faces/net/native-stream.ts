@@ -1,4 +1,4 @@
-import type { Connection, Consumer } from './connection.ts'
+import type { Connection, Consumer, NativeCall } from './connection.ts'
 import { UV_EOF } from './errnos.ts'
 import type { Internals, JsStream, OnRead } from './internals.ts'
 
@@ -71,15 +71,12 @@ export class NativeStream implements Consumer {
 
   // --- as the consumer of the connection ----------------------------------------------------------------------------
 
-  data(bytes: Uint8Array): void {
-    this.base.readBuffer(bytes)
+  data(bytes: Uint8Array): NativeCall {
+    return [this.base, this.base.readBuffer, bytes]
   }
 
-  over(status: number): void {
-    if (status === UV_EOF) {
-      this.base.emitEOF()
-      return
-    }
+  over(status: number): NativeCall | undefined {
+    if (status === UV_EOF) return [this.base, this.base.emitEOF, undefined]
     // What JavaScript is told here runs in a callback, unlike what native code is.
     this.#connection.completeSoon(() => {
       if (this.#connection.session.state === 'closed') return

@@ -15,7 +15,7 @@ import type {
 } from '../../spi/index.ts'
 import type { Cancel, Clock } from '../../base/clock.ts'
 import { SubnetSet } from '../../base/subnet-set.ts'
-import type { PollerStats, ShmNative } from '../../native/shm.ts'
+import type { NativeCall, PollerStats, ShmNative } from '../../native/shm.ts'
 import * as layout from './layout.ts'
 import { Link } from './link.ts'
 import type { LinkHost } from './link.ts'
@@ -67,7 +67,7 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
   readonly schedule: (job: () => void) => void
   /** As `schedule`, but before everything else that waits. */
   readonly soon: (job: () => void) => void
-  readonly scheduleOutside: (job: () => void) => void
+  readonly scheduleOutside: (prepare: () => NativeCall | undefined) => void
   readonly #sockets = new Set<ShmSocket>()
   readonly #links = new Set<Link>()
   /** Open links by destination, to save the rendezvous. */

@@ -1,0 +1,63 @@
+/** Sockets and servers that others have made are carried where they are claimed, and only there. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import http2 from 'node:http2'
+import type { ClientHttp2Session } from 'node:http2'
+import https from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { test } from 'node:test'
+import tls from 'node:tls'
+import { processSwitch } from '../../src/compose/process-switch.ts'
+import { claim } from '../../src/net.ts'
+import { CERT, KEY } from '../support/certificate.ts'
+
+const SERVER = { key: KEY, cert: CERT }
+const CLIENT = { host: '127.0.0.1', ca: CERT, servername: 'localhost' }
+
+function connects(): number {
+  const whole = processSwitch()
+  assert.ok('switch' in whole, 'the switch is there')
+  return whole.switch.stats.connects
+}
+
+async function portOf(server: https.Server | http2.Http2SecureServer): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+test('a claimed https server carries a claimed client, and not another', async () => {
+  const server = claim(https.createServer(SERVER, (_request, response) => response.end('hello')))
+  const port = await portOf(server)
+  const ask = async (createConnection?: () => tls.TLSSocket): Promise<void> => {
+    const request = https.get({ ...CLIENT, port, ...(createConnection && { createConnection }) })
+    const [response] = (await once(request, 'response')) as [NodeJS.ReadableStream]
+    response.resume()
+    await once(response, 'end')
+  }
+  const before = connects()
+  await ask(() => claim(tls.connect({ ...CLIENT, port })))
+  assert.equal(connects(), before + 1)
+  await ask()
+  assert.equal(connects(), before + 1)
+  server.closeAllConnections()
+  server.close()
+})
+
+test('a claimed http2 server carries a claimed client', async () => {
+  const server = claim(http2.createSecureServer(SERVER))
+  server.on('stream', (stream) => {
+    stream.respond({ ':status': 204 }, { endStream: true })
+  })
+  const port = await portOf(server)
+  const before = connects()
+  const session: ClientHttp2Session = http2.connect(`https://127.0.0.1:${port}`, {
+    createConnection: () => claim(tls.connect({ ...CLIENT, port, ALPNProtocols: ['h2'] })),
+  })
+  const request = session.request({ ':path': '/' })
+  await once(request, 'response')
+  assert.equal(connects(), before + 1)
+  session.close()
+  await once(session, 'close')
+  server.close()
+})
