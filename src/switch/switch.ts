@@ -34,7 +34,8 @@ export interface SwitchOptions {
   readonly negotiationTimeoutMs?: number
 }
 
-const DEFAULT_CONNECT_TIMEOUT_MS = 50
+// A peer that is busy would leave a TCP connection alone for as long; Node gives an address up after 250 ms.
+const DEFAULT_CONNECT_TIMEOUT_MS = 200
 /** When Linux gives up a TCP connect that nobody answers: after six repeated SYNs. */
 const DEFAULT_JUDGEMENT_TIMEOUT_MS = 127_000
 const DEFAULT_NEGOTIATION_TIMEOUT_MS = 2000

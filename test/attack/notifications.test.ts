@@ -262,7 +262,7 @@ test(
 
 test('the same request announced a hundred times is one connection', { timeout: TIMEOUT_MS }, async () => {
   await scene.survives(async () => {
-    const { accepted: before } = await scene.victim.state()
+    const { arrivals: before } = await scene.victim.state()
     const peer = await HostilePeer.open(scene.port)
     const from = freshPort()
     peer.ask(3, 1, honestRequest(scene.port, { remote: endpoint(HOST, from) }))
@@ -271,7 +271,7 @@ test('the same request announced a hundred times is one connection', { timeout: 
     peer.agree(3)
     await scene.victim.arrival(from)
     await heard(peer)
-    assert.equal((await scene.victim.state()).accepted, before + 1)
+    assert.equal((await scene.victim.state()).arrivals, before + 1)
     peer.close()
     await scene.victim.departure(from)
   })
@@ -282,12 +282,12 @@ test(
   { timeout: TIMEOUT_MS },
   async () => {
     await scene.survives(async () => {
-      const { accepted: before } = await scene.victim.state()
+      const { arrivals: before } = await scene.victim.state()
       const peer = await HostilePeer.open(scene.port)
       peer.ask(0, 1, honestRequest(scene.port))
       await peer.answered(0, 1, layout.PHASE_ACCEPTED)
       await peer.answered(0, 1, layout.PHASE_CLOSED)
-      assert.equal((await scene.victim.state()).accepted, before)
+      assert.equal((await scene.victim.state()).arrivals, before)
       peer.close()
     })
   },

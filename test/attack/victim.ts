@@ -17,11 +17,13 @@ const servers = new Map<number, net.Server>()
 const sockets = new Map<string, Socket>()
 /** Accepted connections by the port of their peer. */
 const accepted = new Map<number, Socket>()
+let arrivals = 0
 let reading = true
 
 function serve(socket: Socket): void {
   const port = socket.remotePort ?? 0
   accepted.set(port, socket)
+  arrivals += 1
   const { localAddress, localPort, remoteAddress, remoteFamily } = socket
   say({ arrived: port, way: wayOf(socket), localAddress, localPort, remoteAddress, remoteFamily })
   let how = 'end'
@@ -141,6 +143,7 @@ const commands: Readonly<Record<string, (request: Request, reply: (answer: objec
   state(_, reply) {
     reply({
       accepted: accepted.size,
+      arrivals,
       reasons: whole?.switch.stats.reasons,
       shm: whole?.shm.stats,
     })

@@ -12,7 +12,10 @@ import { PHASE_CLOSED } from '../../src/providers/shm/layout.ts'
 import type { HostileSession } from './hostile-peer.ts'
 
 export interface VictimState {
+  /** Connections that are open. */
   readonly accepted: number
+  /** Connections that were ever accepted. */
+  readonly arrivals: number
   readonly reasons: Readonly<Record<string, number>>
   readonly shm: { readonly links: number; readonly connections: number; readonly bytes: number }
 }

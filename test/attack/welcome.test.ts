@@ -47,7 +47,7 @@ async function connectTo(serve: Serve): Promise<{ way: string; overTcp: number }
     const server = await HostileServer.listen()
     const served = serve(server)
     const { key, way } = await scene.victim.connect(server.port)
-    if (way !== 'ECONNREFUSED') {
+    if (way !== 'ECONNREFUSED' && way !== 'ECONNRESET') {
       if (way !== 'san') await scene.victim.echo(key)
       await scene.victim.ask('close', { key })
     }
@@ -247,13 +247,6 @@ const ANSWERS: readonly [what: string, answer: (peer: HostilePeer) => void, reas
     'provider-error',
   ],
   [
-    'a refusal: reset',
-    (peer) => {
-      say(peer, layout.PHASE_REFUSED, WSA.WSAECONNRESET)
-    },
-    'provider-error',
-  ],
-  [
     'an unknown phase',
     (peer) => {
       say(peer, 7)
@@ -339,12 +332,17 @@ for (const [what, answer, reason] of ANSWERS) {
   )
 }
 
-test('a refusal by who owns the TCP listener is final', { timeout: TIMEOUT_MS }, async () => {
-  const refuse = deciding((peer) => {
-    say(peer, layout.PHASE_REFUSED, WSA.WSAECONNREFUSED)
+for (const [what, code] of [
+  ['refused', 'ECONNREFUSED'],
+  ['reset', 'ECONNRESET'],
+] as const) {
+  test(`${what} by who owns the TCP listener is final`, { timeout: TIMEOUT_MS }, async () => {
+    const refuse = deciding((peer) => {
+      say(peer, layout.PHASE_REFUSED, WSA[`WSA${code}`])
+    })
+    await expectWay(refuse, { way: code, overTcp: 0 })
   })
-  await expectWay(refuse, { way: 'ECONNREFUSED', overTcp: 0 })
-})
+}
 
 /** A connection of the victim to a hostile acceptor. */
 async function accepted(): Promise<{ server: HostileServer; peer: HostilePeer; key: string }> {
