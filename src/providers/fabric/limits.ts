@@ -22,7 +22,7 @@ export const DEFAULT_LIMITS: FabricLimits = {
   maxLinks: 128,
   maxLinksPerPeer: 32,
   maxConnections: 16_384,
-  handshakeMs: 3000,
+  handshakeMs: 10_000,
   patienceMs: 50,
   silentMs: 10_000,
   idleLinkMs: 30_000,

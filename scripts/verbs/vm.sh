@@ -1,0 +1,158 @@
+#!/bin/bash
+# Runs commands of this machine in throw-away virtual machines that have real RDMA verbs in software (SoftRoCE, rdma_rxe).
+#
+#   vm.sh COMMAND...                  one machine, 10.88.0.1, where every peer uses the same device
+#   vm.sh -2 'SHELL 1' 'SHELL 2'      two machines joined by a wire, 10.88.1.1 and 10.88.1.2
+#
+# The root of a machine is this machine's, read-only, below a layer of memory: node, the checkout and libfabric are there under
+# the same paths. $SHARE is a folder that both see. Needs Debian and root: packages that are missing are installed, the kernel is
+# only unpacked. The status is the command's; with -2 the first that is not 0.
+set -euo pipefail
+MACHINES=1
+if [ "${1:-}" = -2 ]; then MACHINES=2; shift; fi
+CACHE=${SOCKSWITCH_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sockswitch-vm}
+SHARE=$(mktemp -d /tmp/sockswitch-vm.XXXXXX)
+LIMIT_S=${SOCKSWITCH_VM_LIMIT_S:-900}
+BOOT_S=60
+mkdir -p "$CACHE"
+
+install_missing() {
+  local missing=() package
+  for package in qemu-system-x86:qemu-system-x86_64 busybox-static:/bin/busybox cpio:cpio kmod:depmod xz-utils:xz \
+    iproute2:rdma ibverbs-providers:/etc/libibverbs.d/rxe.driver libfabric1:/usr/lib/x86_64-linux-gnu/libfabric.so.1; do
+    command -v "${package#*:}" >/dev/null || [ -e "${package#*:}" ] || missing+=("${package%%:*}")
+  done
+  [ ${#missing[@]} = 0 ] && return
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+unpack_kernel() {
+  if ! ls "$CACHE"/boot/vmlinuz-* >/dev/null 2>&1; then
+    (cd "$CACHE" && apt-get update -qq &&
+      apt-get download -qq "$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image-[0-9]/{print $2; exit}')" &&
+      dpkg -x linux-image-*.deb . && rm linux-image-*.deb)
+  fi
+  KERNEL=$(ls "$CACHE"/boot/vmlinuz-*)
+  RELEASE=${KERNEL##*/vmlinuz-}
+  [ -f "$CACHE/lib/modules/$RELEASE/modules.dep" ] || depmod -b "$CACHE" "$RELEASE"
+}
+
+# Busybox and the modules; everything else comes from this machine. Without crc32_generic rxe answers ENOENT.
+make_initrd() {
+  INITRD=$CACHE/initrd-$RELEASE.gz
+  [ -f "$INITRD" ] && [ "$INITRD" -nt "$0" ] && return
+  local root module file name
+  root=$(mktemp -d)
+  mkdir -p "$root"/{bin,modules,proc,sys,dev,host,layer,root}
+  cp /bin/busybox "$root/bin/"
+  for module in virtio_pci virtio_net 9pnet_virtio 9p overlay veth crc32_generic rdma_rxe ib_uverbs rdma_ucm; do
+    modprobe -d "$CACHE" -S "$RELEASE" --show-depends $module 2>/dev/null | awk '$1 == "insmod" { print $2 }' || true
+  done | awk '!seen[$0]++' | while read -r file; do
+    name=$(basename "$file")
+    case $name in
+      *.xz) xz -dc "$file" >"$root/modules/${name%.xz}"; name=${name%.xz} ;;
+      *) cp "$file" "$root/modules/" ;;
+    esac
+    echo "$name" >>"$root/modules/order"
+  done
+  cat >"$root/init" <<'INIT'
+#!/bin/busybox sh
+b=/bin/busybox
+$b mount -t proc proc /proc; $b mount -t sysfs sys /sys; $b mount -t devtmpfs dev /dev
+for m in $($b cat /modules/order); do $b insmod /modules/$m || echo "insmod $m failed"; done
+$b mount -t tmpfs -o size=75% layer /layer; $b mkdir /layer/upper /layer/work
+$b mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,ro,cache=loose root /host
+$b mount -t overlay -o lowerdir=/host,upperdir=/layer/upper,workdir=/layer/work root /root
+for d in proc sys dev; do $b mkdir -p /root/$d; $b mount -o move /$d /root/$d; done
+$b mkdir -p /root/dev/shm /root/dev/pts /root/run /root/tmp
+$b mount -t tmpfs shm /root/dev/shm; $b mount -t devpts pts /root/dev/pts; $b mount -t tmpfs run /root/run
+argument() { $b sed -n "s/.*$1=\([^ ]*\).*/\1/p" /root/proc/cmdline; }
+share=$(argument vmshare)
+$b mkdir -p /root$share
+$b mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=none share /root$share
+exec $b chroot /root /bin/bash $share/machine$(argument vmnumber)
+INIT
+  chmod +x "$root/init"
+  (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$INITRD"
+  rm -rf "$root"
+}
+
+# write_script NUMBER COMMAND: what machine NUMBER does from its start to its end.
+write_script() {
+  cat >"$SHARE/machine$1" <<SCRIPT
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb LANG=C.UTF-8 SHARE=$SHARE
+ulimit -l unlimited
+ip link set lo up
+if [ $MACHINES = 2 ]; then
+  device=\$(ls /sys/class/net | grep -v lo | head -1); address=10.88.1.$1
+else
+  ip link add rxe-a type veth peer name rxe-b; ip link set rxe-b mtu 4200 up; device=rxe-a; address=10.88.0.1
+fi
+ip link set \$device mtu 4200 2>/dev/null; ip link set \$device up; ip addr add \$address/24 dev \$device
+rdma link add rxe0 type rxe netdev \$device
+echo "vm $1: \$address, kernel \$(uname -r), \$(rdma link show | head -1)"
+touch $SHARE/ready$1
+cd $(printf %q "$PWD")
+for i in \$(seq 600); do [ \$(ls $SHARE/ready* | wc -l) = $MACHINES ] && break; sleep 0.1; done
+( set -eo pipefail
+$2
+)
+echo \$? >$SHARE/status$1
+sync
+echo 1 >/proc/sys/kernel/sysrq; echo o >/proc/sysrq-trigger; sleep 60
+SCRIPT
+}
+
+# A kernel that offers /dev/kvm without svm or vmx hangs a stock kernel; and without tsc_early_khz a microvm may hang as it starts.
+boot() {
+  local accelerator=tcg,thread=multi cpu=max khz network=(-nic none)
+  if grep -qwE 'svm|vmx' /proc/cpuinfo && [ -w /dev/kvm ]; then accelerator=kvm cpu=host; fi
+  khz=$(awk '/bogomips/ { print int($3 * 500); exit }' /proc/cpuinfo)
+  if [ $MACHINES = 2 ]; then
+    network=(-netdev "stream,id=wire,server=$([ "$1" = 1 ] && echo on || echo off),addr.type=unix,addr.path=$SHARE/wire"
+      -device "virtio-net-pci,netdev=wire,mac=52:54:00:88:01:0$1")
+  fi
+  timeout "$LIMIT_S" qemu-system-x86_64 -machine microvm,rtc=on,pcie=on -accel $accelerator -cpu $cpu -m 1536 \
+    -smp $((MACHINES == 2 ? 1 : 2)) -display none -monitor none -serial stdio -no-reboot "${network[@]}" \
+    -kernel "$KERNEL" -initrd "$INITRD" \
+    -append "console=ttyS0 quiet panic=-1 tsc_early_khz=$khz tsc=reliable clocksource=tsc no_timer_check mitigations=off vmshare=$SHARE vmnumber=$1" \
+    -virtfs local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap \
+    -virtfs "local,path=$SHARE,mount_tag=share,security_model=none,multidevs=remap" </dev/null > >(tr -d '\r') &
+  MACHINE[$1]=$!
+}
+
+declare -A MACHINE
+stop() { for pid in "${MACHINE[@]}"; do kill "$pid" 2>/dev/null || true; done; rm -rf "$SHARE"; }
+trap stop EXIT
+
+install_missing
+unpack_kernel
+make_initrd
+if [ $MACHINES = 2 ]; then
+  write_script 1 "$1"; write_script 2 "$2"
+else
+  write_script 1 "$(printf '%q ' "$@")"
+fi
+for attempt in 1 2 3; do
+  rm -f "$SHARE"/ready* "$SHARE"/status* "$SHARE/wire"
+  boot 1
+  if [ $MACHINES = 2 ]; then
+    for ((i = 0; i < 50; i++)); do [ -S "$SHARE/wire" ] && break; sleep 0.1; done
+    boot 2
+  fi
+  for ((i = 0; i < BOOT_S * 5; i++)); do
+    [ "$(find "$SHARE" -name 'ready*' | wc -l)" = $MACHINES ] && break 2
+    sleep 0.2
+  done
+  echo "vm.sh: a machine did not come up (attempt $attempt)" >&2
+  for pid in "${MACHINE[@]}"; do kill "$pid" 2>/dev/null || true; done
+  wait || true
+done
+for pid in "${MACHINE[@]}"; do wait "$pid" || true; done
+result=0
+for ((number = MACHINES; number > 0; number--)); do
+  status=$(cat "$SHARE/status$number" 2>/dev/null || echo 125)
+  [ "$status" = 0 ] || result=$status
+done
+exit "$result"
