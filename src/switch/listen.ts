@@ -18,6 +18,7 @@ import { NetworkEvent } from './network-event.ts'
 import { decodeHello } from './session/hello.ts'
 import type { Hello } from './session/hello.ts'
 import { Session } from './session/session.ts'
+import type { SessionOwner } from './session/session.ts'
 import type { StartedProvider } from './started-provider.ts'
 
 /** A connection that arrived over a SAN. */
@@ -31,6 +32,15 @@ export interface Arrival {
 }
 
 export type SanListenResult = { readonly ok: true; readonly listener: SanListener } | { readonly ok: false; readonly code: WsaCode }
+
+const NOBODY: SessionOwner = {
+  readable() {
+    // Nobody reads yet.
+  },
+  writable() {
+    // Nobody has written.
+  },
+}
 
 const REFUSE: Decision = { reject: WSA.WSAECONNREFUSED }
 
@@ -216,6 +226,8 @@ export class SanListener {
     session.attach({
       agreed: () => {
         over()
+        // Whoever gets it may take it later; what comes until then is found by asking.
+        session.attach(NOBODY)
         request?.established()
         const { remote, local } = accepted
         this.#onArrival({ session, remote, local, provider: this.provider, request })

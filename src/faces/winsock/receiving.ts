@@ -137,6 +137,8 @@ export class Receiving {
 
   /** What holds now, for an application that has just asked to be told. */
   tellNow(): void {
+    const session = urgentOf(this.#stream)
+    if (session !== undefined && session.readUrgent(true) >= 0) this.#events.record(FD_OOB)
     this.#tell()
   }
 
