@@ -1,4 +1,5 @@
 import { SubnetSet } from '../base/subnet-set.ts'
+import { isWildcard } from '../spi/index.ts'
 import type { ServedSubnet, SocketAddress } from '../spi/index.ts'
 import type { StartedProvider } from './started-provider.ts'
 
@@ -31,6 +32,11 @@ export class RouteTable {
   /** Every provider that serves `local`, one of this host's addresses. */
   serving(local: SocketAddress): StartedProvider[] {
     return this.#routes.filter((route) => route.subnets.has(local)).map((route) => route.provider)
+  }
+
+  /** Every provider on which a socket bound to `local` listens: all of them for the wildcard. */
+  listeningAt(local: SocketAddress): StartedProvider[] {
+    return isWildcard(local) ? this.providers : this.serving(local)
   }
 
   get providers(): StartedProvider[] {

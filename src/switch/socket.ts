@@ -127,9 +127,8 @@ export class SwitchSocket {
         onArrival(arrival)
       },
     }
-    const eligible = isWildcard(local.value) ? routes.providers : routes.serving(local.value)
     this.#reason = 'no-route'
-    for (const started of eligible) this.serve(started)
+    for (const started of routes.listeningAt(local.value)) this.serve(started)
     if (this.#listeners === undefined) stats.stayed(this.#reason, 'listen', local.value)
     return 0
   }
@@ -160,6 +159,23 @@ export class SwitchSocket {
     if (action === undefined || action === 'switch') return true
     stats.turnedAway(action === 'observe' ? 'observed' : 'rule', remote)
     return false
+  }
+
+  /** Addresses or providers have changed: it listens where it should now, and nowhere else (WSD-ADDR-9). */
+  reroute(): void {
+    const listening = this.#listening
+    if (listening === undefined) return
+    const eligible = this.#environment.routes.listeningAt(listening.local)
+    for (const [started, listener] of this.#listeners ?? []) {
+      if (eligible.includes(started)) continue
+      listener.close(false)
+      this.#listeners?.delete(started)
+    }
+    if (this.#listeners?.size === 0) {
+      this.#listeners = undefined
+      this.#reason = 'no-route'
+    }
+    for (const started of eligible) this.serve(started)
   }
 
   get isWildcardListener(): boolean {

@@ -1,4 +1,5 @@
 import type { ProviderLimits, SanProvider } from '../spi/index.ts'
+import { UpcallTable } from './upcall-table.ts'
 import { FEATURE_MOVE, FEATURE_RDMA_READ, encodeHello } from './session/hello.ts'
 
 /** A provider the switch has started, and what both sides agreed on. */
@@ -8,10 +9,17 @@ export interface StartedProvider {
   readonly limits: ProviderLimits
   /** What our sessions over this provider say first. */
   readonly hello: Uint8Array
+  /** Its upcalls, which know how many of its sockets are open. */
+  readonly upcalls: UpcallTable
 }
 
-export function started(provider: SanProvider, description: string, limits: ProviderLimits): StartedProvider {
+export function started(
+  provider: SanProvider,
+  description: string,
+  limits: ProviderLimits,
+  upcalls = new UpcallTable(),
+): StartedProvider {
   const features = (limits.rdma === undefined ? 0 : FEATURE_RDMA_READ) | (limits.duplicates === true ? FEATURE_MOVE : 0)
   const hello = encodeHello({ regionBytes: limits.regionBytes, maxRingBytes: limits.maxMemoryBytes, features })
-  return { provider, description, limits, hello }
+  return { provider, description, limits, hello, upcalls }
 }

@@ -1,5 +1,5 @@
 import { SPI_VERSION, WSA, failure } from '../spi/index.ts'
-import type { AddressFamily, Result, SanProvider, SocketAddress, TcpipSocket, WsaCode } from '../spi/index.ts'
+import type { AddressFamily, Result, SanProvider, SocketAddress, Status, TcpipSocket, WsaCode } from '../spi/index.ts'
 import { systemClock } from '../base/clock.ts'
 import type { Cancel, Clock } from '../base/clock.ts'
 import { explainConnect, explainListen } from './explain.ts'
@@ -57,11 +57,12 @@ export interface ProviderReport {
 export class Switch {
   readonly stats = new Stats()
   readonly #routes = new RouteTable()
-  readonly #upcalls = new UpcallTable()
   readonly #environment: SocketEnvironment
   readonly #providers: StartedProvider[] = []
   readonly #reports: ProviderReport[] = []
   readonly #listeners = new Set<SwitchSocket>()
+  /** Taken out of use, with connections left. */
+  readonly #leaving = new Set<StartedProvider>()
 
   constructor(options: SwitchOptions) {
     const clock = options.clock ?? systemClock
@@ -85,7 +86,8 @@ export class Switch {
 
   /** Starts a provider; it joins the wildcard listeners that stand (WSD-INST-9). One that fails to start is left out. */
   add(provider: SanProvider): void {
-    const data = provider.startup({ version: SPI_VERSION, upcalls: this.#upcalls })
+    const upcalls = new UpcallTable()
+    const data = provider.startup({ version: SPI_VERSION, upcalls })
     if (!data.ok) {
       this.#reports.push({ name: provider.name, error: data.error })
       return
@@ -97,7 +99,7 @@ export class Switch {
       this.#reports.push({ name: provider.name, error: addresses.ok ? WSA.WSAEINVAL : addresses.error })
       return
     }
-    const entry = started(provider, description, limits)
+    const entry = started(provider, description, limits, upcalls)
     this.#environment.misses.clear()
     this.#providers.push(entry)
     this.#routes.set(entry, addresses.value)
@@ -112,6 +114,30 @@ export class Switch {
       const addresses = entry.provider.addressList()
       if (addresses.ok) this.#routes.set(entry, addresses.value)
     }
+    for (const listener of this.#listeners) listener.reroute()
+  }
+
+  /**
+   * Takes a provider out of use: listeners leave it, and connects look elsewhere. Connections it carries go on; when the last
+   * has closed, the provider is ended.
+   *
+   * @returns `WSAEINVAL` when it is not in use.
+   */
+  remove(provider: SanProvider): Status {
+    const at = this.#providers.findIndex((entry) => entry.provider === provider)
+    const [entry] = at < 0 ? [] : this.#providers.splice(at, 1)
+    if (entry === undefined) return WSA.WSAEINVAL
+    this.#routes.delete(entry)
+    this.#environment.misses.clear()
+    for (const listener of this.#listeners) listener.reroute()
+    this.#leaving.add(entry)
+    entry.upcalls.whenIdle(() => {
+      // Not from inside an upcall of the provider's own; and only once, when the switch is closed meanwhile.
+      this.#environment.schedule(() => {
+        if (this.#leaving.delete(entry)) provider.cleanup()
+      })
+    })
+    return 0
   }
 
   /**
@@ -176,6 +202,10 @@ export class Switch {
   close(): void {
     for (const entry of this.#providers.splice(0)) {
       this.#routes.delete(entry)
+      entry.provider.cleanup()
+    }
+    for (const entry of [...this.#leaving]) {
+      this.#leaving.delete(entry)
       entry.provider.cleanup()
     }
   }

@@ -16,10 +16,17 @@ class Handle {
  */
 export class UpcallTable implements Upcalls {
   #open = 0
+  #onIdle: (() => void) | undefined
 
   /** Switch descriptors not closed yet. */
   get open(): number {
     return this.#open
+  }
+
+  /** Calls `onIdle` once no descriptor is open; at once, where none is. */
+  whenIdle(onIdle: () => void): void {
+    if (this.#open === 0) onIdle()
+    else this.#onIdle = onIdle
   }
 
   createSocketHandle(context: object): Result<SwitchHandle> {
@@ -48,6 +55,7 @@ export class UpcallTable implements Upcalls {
     if (found?.context === undefined) return WSA.WSAENOTSOCK
     found.context = undefined
     this.#open -= 1
+    if (this.#open === 0) this.#onIdle?.()
     return 0
   }
 }

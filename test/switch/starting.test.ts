@@ -3,11 +3,11 @@ import { describe, test } from 'node:test'
 
 import { SPI_VERSION, WSA, failure, success } from '../../src/spi/index.ts'
 import type { SanProvider, ServedSubnet, Upcalls } from '../../src/spi/index.ts'
-import { loopback } from '../../src/providers/loopback/index.ts'
+import { LoopbackNetwork, loopback } from '../../src/providers/loopback/index.ts'
 import { Switch, createSwitch } from '../../src/switch/switch.ts'
-import { UpcallTable } from '../../src/switch/upcall-table.ts'
 import { settle } from './fake-clock.ts'
-import { Host, SERVER, SUBNET, WILDCARD, failing, sanOver } from './host.ts'
+import { CLIENT, Host, SERVER, SUBNET, WILDCARD, failing, sanOver } from './host.ts'
+import { spy } from './spy.ts'
 
 const OTHER: ServedSubnet = { ...SUBNET, address: '10.2.0.0' }
 
@@ -29,7 +29,7 @@ describe('starting', () => {
     )
   })
 
-  test('WSD-START-6 a provider is handed the upcalls of its switch, and two switches have two', () => {
+  test('WSD-START-6 a provider is handed upcalls of its own by its switch', () => {
     const seen: Upcalls[] = []
     const provider = (): SanProvider => {
       const real = loopback()
@@ -46,10 +46,7 @@ describe('starting', () => {
     }
     createSwitch({ san: [provider(), provider()] })
     createSwitch({ san: [provider()] })
-    assert.equal(seen.length, 3)
-    assert.equal(seen[0], seen[1])
-    assert.notEqual(seen[0], seen[2])
-    assert.ok(seen[0] instanceof UpcallTable)
+    assert.equal(new Set(seen).size, 3)
   })
 
   test('WSD-START-8 a provider is told the version of the interface', () => {
@@ -130,7 +127,7 @@ describe('addresses', () => {
     assert.deepEqual([host.journal.count('san.socket'), host.journal.count('san2.socket')], [2, 0])
   })
 
-  test('WSD-ADDR-9 listeners and connections outlive the address, until the transport fails', async () => {
+  test('WSD-ADDR-9 connections outlive the address, until the transport fails', async () => {
     const only = new Moving()
     const host = new Host({ providers: [only.provider] })
     const listening = host.listen(SERVER)
@@ -141,6 +138,71 @@ describe('addresses', () => {
     attempt.end.say('still here')
     await settle()
     assert.deepEqual(listening.ends[0]?.hear(), { text: 'still here', then: 'more' })
+  })
+
+  test('WSD-ADDR-9 WSD-ROUTE-6 a listener leaves the SAN with its address, and joins it with a new one; TCP/IP listens on', () => {
+    const [one, other] = [new Moving(), new Moving()]
+    const host = new Host({ providers: [one.provider, other.provider] })
+    const [bound, wildcard] = [host.listen(SERVER), host.listen(WILDCARD)]
+    one.subnets = [OTHER]
+    host.switch.refreshAddresses()
+    assert.deepEqual([bound.socket.providers, wildcard.socket.providers], [['san2'], ['san', 'san2']])
+    other.subnets = []
+    host.switch.refreshAddresses()
+    assert.deepEqual([bound.socket.providers, bound.socket.reason], [[], 'no-route'])
+    one.subnets = [SUBNET]
+    host.switch.refreshAddresses()
+    assert.deepEqual([bound.socket.providers, bound.socket.reason], [['san'], undefined])
+    assert.equal(host.journal.count('tcp.listen'), 2)
+  })
+
+  test('AMB-25 of two providers for one subnet the first is asked; what it cannot do goes over TCP/IP, not to the second', async () => {
+    const host = new Host({ providers: [sanOver(new LoopbackNetwork()), sanOver(new LoopbackNetwork())] })
+    const attempt = host.connect(SERVER)
+    await settle()
+    assert.deepEqual([host.journal.count('san.connect'), host.journal.count('san2.connect')], [1, 0])
+    assert.equal(attempt.outcome.kind, 'tcpip')
+  })
+})
+
+describe('a provider that is taken out of use', () => {
+  test('leaves listeners and connects at once, carries what it has to the end, and is ended then', async () => {
+    const provider = sanOver(new LoopbackNetwork())
+    const host = new Host({ providers: [] })
+    const spied = spy(provider, 'san', host.journal)
+    host.switch.add(spied)
+    const listening = host.listen(SERVER)
+    const attempt = host.connect(SERVER)
+    await settle()
+    assert.equal(host.switch.remove(spied), 0)
+    assert.equal(host.switch.remove(spied), WSA.WSAEINVAL)
+    assert.deepEqual([listening.socket.providers, listening.socket.reason], [[], 'no-route'])
+    assert.equal(host.connect(SERVER, { local: { ...CLIENT, port: 2 } }).outcome.kind, 'tcpip')
+    attempt.end.say('to the end')
+    await settle()
+    assert.deepEqual(listening.ends[0]?.hear(), { text: 'to the end', then: 'more' })
+    assert.equal(host.journal.count('san.cleanup'), 0)
+    attempt.end.session.close()
+    listening.ends[0].session.close()
+    await settle()
+    assert.equal(host.journal.count('san.cleanup'), 1)
+    host.switch.close()
+    assert.equal(host.journal.count('san.cleanup'), 1)
+  })
+
+  test('is ended at once where it carries nothing, and may come again', async () => {
+    const host = new Host({ providers: [] })
+    const spied = spy(sanOver(new LoopbackNetwork()), 'san', host.journal)
+    host.switch.add(spied)
+    const wildcard = host.listen(WILDCARD)
+    host.switch.remove(spied)
+    await settle()
+    assert.equal(host.journal.count('san.cleanup'), 1)
+    host.switch.add(spied)
+    assert.deepEqual(wildcard.socket.providers, ['san'])
+    const attempt = host.connect(SERVER)
+    await settle()
+    assert.equal(attempt.outcome.kind, 'san')
   })
 })
 
@@ -166,6 +228,8 @@ describe('ending', () => {
     assert.equal(host.journal.count('san^createSocketHandle'), 3)
     assert.equal(host.journal.count('san^closeSocketHandle'), 3)
     assert.equal(attempt.end.session.read(1), undefined)
+    // Nobody has ended the stream: it was cut off.
+    assert.deepEqual(attempt.end.hear(), { text: '', then: 'reset' })
     attempt.end.session.close()
     listening.socket.close()
   })

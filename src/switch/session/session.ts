@@ -471,7 +471,8 @@ export class Session implements Stream {
     if (this.#state === 'closed') return
     if (status === 0) this.#post()
     else this.#peerGone = true
-    this.#lost ||= status === WSA.WSAECONNABORTED
+    // Aborted without a close of ours: the provider was shut down.
+    this.#lost ||= status === WSA.WSAECONNABORTED || status === WSA.WSA_OPERATION_ABORTED
     if (this.#state === 'negotiating') {
       // Whoever takes the connection looks for itself what came along, in a turn of its own.
       this.#negotiated()
