@@ -534,7 +534,10 @@ export class Session implements Stream {
 
   #post(): void {
     const status: Status | WsaCode = this.socket.receive(this.#receive)
-    if (status !== WSA.WSA_IO_PENDING) this.#peerGone = true
+    if (status === WSA.WSA_IO_PENDING) return
+    this.#peerGone = true
+    // Anything but "gone" is the provider's own trouble: how the stream ended nobody knows.
+    this.#lost ||= status !== WSA.WSAECONNRESET
   }
 }
 
