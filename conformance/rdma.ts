@@ -32,7 +32,7 @@ function offered(run: (fixture: Fixture, maxBytes: number) => Promise<void>): Ch
 /** Memory of the application that the peer reads. */
 export const rdmaChecks: readonly Check[] = [
   clause(
-    'EXPOSE-1 exposed memory works as its access says, for this peer only (WSD-MEM-3, -5, -13)',
+    'EXPOSE-1 exposed memory works as its access says, for this peer only (WSD-MEM-3, -5, -13, scenario 24)',
     offered(async (fixture) => {
       for (const role of ROLES) {
         const pair = await fixture.connectPair(role)

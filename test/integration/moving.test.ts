@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
 import { FD_CONNECT } from '../../src/spi/index.ts'
+import { MAX_EXPECTED, drawTicket } from '../../src/providers/shm/moving.ts'
 import { NetworkEvent } from '../../src/switch/network-event.ts'
 import { Session } from '../../src/switch/session/session.ts'
 import { createSwitch } from '../../src/switch/switch.ts'
@@ -171,4 +172,19 @@ test('WSD-DUP-26, -28 the old owner may be killed once it has handed over; when 
     close()
     for (const mover of movers) await mover.end()
   }
+})
+
+test('a peer that says of all its connections that they move costs a bounded number of descriptors', () => {
+  const provider = shmProvider()
+  const socket = { rejoin: () => undefined, abandoned: () => undefined }
+  const ends: (() => void)[] = []
+  const first = drawTicket()
+  for (let i = 0; i < 100; i++) {
+    const stop = provider.expect(i === 0 ? first : drawTicket(), socket)
+    if (stop !== undefined) ends.push(stop)
+  }
+  assert.equal(ends.length, MAX_EXPECTED)
+  ends.pop()?.()
+  assert.equal(provider.expect(first, socket), undefined, 'a name that somebody else waits under')
+  for (const end of ends) end()
 })

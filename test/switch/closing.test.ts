@@ -107,7 +107,7 @@ describe('closing', () => {
     assert.deepEqual(memory, { ok: false, error: WSA.WSAENOTSOCK })
   })
 
-  test('WSD-CLOSE-6 RACE-24 closeSocketHandle is the last upcall of each socket, and the only one of its kind', async () => {
+  test('WSD-CLOSE-6 RACE-24 scenario 21: closeSocketHandle is the last upcall of each socket, and the only one of its kind', async () => {
     const { journal, one, other } = await quietPair()
     one.session.close()
     await settle()
@@ -211,7 +211,7 @@ describe('closing', () => {
     assert.deepEqual(attempt.outcomes, [])
   })
 
-  test('RACE-26 both sides may close in the same turn', async () => {
+  test('RACE-26 scenario 22: both sides may close in the same turn', async () => {
     for (const how of ['close', 'reset'] as const) {
       const { journal, one, other } = await quietPair()
       one.session[how]()

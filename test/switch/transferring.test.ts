@@ -69,7 +69,7 @@ describe('bytes', () => {
     assert.equal(first?.toString(), 'first')
   })
 
-  test('WSD-XFER-5 WSD-SMALL-6 a reader that does not read stops the writer at a bounded number of bytes', async () => {
+  test('WSD-XFER-5 WSD-SMALL-6 scenario 19: a reader that does not read stops the writer at a bounded number of bytes', async () => {
     const { one, other } = await sessionPair()
     const chunk = Buffer.alloc(10_000)
     let sent = 0

@@ -74,7 +74,7 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
   readonly #routes = new Map<string, Link>()
   readonly #listeners = new Map<string, { readonly queue: RequestQueue; readonly rendezvous: Rendezvous }>()
   /** Who waits under which name for the next process of its peer. */
-  readonly #expected = new Map<string, { readonly secret: Uint8Array; readonly socket: ShmSocket }>()
+  readonly #expected = new Map<string, { readonly secret: Uint8Array; readonly socket: Pick<ShmSocket, 'rejoin'> }>()
   /** Passages that were used and might be shown again. */
   readonly #passed = new Set<string>()
   #upcalls: Upcalls | undefined
@@ -253,7 +253,7 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
     )
   }
 
-  expect({ name, secret }: Ticket, socket: ShmSocket): Cancel | undefined {
+  expect({ name, secret }: Ticket, socket: Pick<ShmSocket, 'rejoin' | 'abandoned'>): Cancel | undefined {
     // Each costs a descriptor, and a hostile peer can make all its connections move.
     if (this.#expected.size >= MAX_EXPECTED || this.#expected.has(name)) return undefined
     const rendezvous = this.#rendezvous(name)

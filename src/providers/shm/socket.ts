@@ -49,7 +49,7 @@ export interface SocketHost {
    * Offers the rendezvous of a peer that has moved; returns what takes it away, or undefined when too many are offered. The
    * socket hears of who comes by `rejoin`.
    */
-  expect(ticket: Ticket, socket: ShmSocket): Cancel | undefined
+  expect(ticket: Ticket, socket: Pick<ShmSocket, 'rejoin' | 'abandoned'>): Cancel | undefined
   /** Knocks where the peer of a connection that moved here waits, until it opens or the time is up. */
   knock(passage: Passage, opened: (link: Result<Link>) => void): Cancel
   /** A connection more, if the limits allow; the socket gives it back with `dismiss`. */
