@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, realpathSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, realpathSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { UsageError } from './options.ts'
@@ -23,11 +23,31 @@ export function findNode(wanted: string): NodeBinary {
   return { path: real, version, bytes: statSync(real).size }
 }
 
+/** Brings Node `version` into the cache, unless it is there. */
+export function installNode(version: string): void {
+  const path = pathOf(version)
+  if (existsSync(path)) return
+  const prefix = prefixOf(version)
+  console.error(`installing Node ${version} into ${prefix}`)
+  mkdirSync(prefix, { recursive: true })
+  // Its install script is what brings the binary.
+  const options = ['--no-audit', '--no-fund', '--foreground-scripts', '--prefix', prefix]
+  execFileSync('npm', ['install', ...options, `node@${version}`], { stdio: ['ignore', 'inherit', 'inherit'] })
+  if (!existsSync(path)) throw new UsageError(`Cannot install Node ${version}: npm left nothing at '${path}'`)
+}
+
+function prefixOf(version: string): string {
+  return join(CACHE, 'node', version)
+}
+
+function pathOf(version: string): string {
+  return join(prefixOf(version), 'node_modules', 'node', 'bin', 'node')
+}
+
 function installed(version: string): string {
-  const prefix = join(CACHE, 'node', version)
-  const path = join(prefix, 'node_modules', 'node', 'bin', 'node')
+  const path = pathOf(version)
   if (existsSync(path)) return path
   throw new UsageError(
-    `Cannot run the suite: Node ${version} is not installed; run 'npm i --prefix ${prefix} node@${version}'`,
+    `Cannot run the suite: Node ${version} is not installed; run 'npm i --prefix ${prefixOf(version)} node@${version}'`,
   )
 }

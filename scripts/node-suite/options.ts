@@ -40,7 +40,7 @@ Runs Node's own tests on stock Node and with sockswitch preloaded, and shows wha
   --jobs N              tests at a time (default 2)
   --timeout SECONDS     for one test (default 30)
   --preload HOW         require or import (default require)
-  --min-share SHARE     least share of eligible connections that are switched (default 0.5)
+  --min-share SHARE     least share of eligible connections that are switched (default 0.9)
   --stock-only          take the stock baseline and stop
   --env NAME=VALUE      for every test; repeatable (NODE_TEST_KNOWN_GLOBALS=0 for a suite older than the binary)
 `
@@ -59,7 +59,7 @@ export function parseOptions(argv: readonly string[]): Options {
     jobs: numberIn('--jobs', values.jobs ?? '2', 1, 64, true),
     timeoutMs: numberIn('--timeout', values.timeout ?? '30', 1, 3600, false) * 1000,
     preload: preloadOf(values.preload ?? 'require'),
-    minShare: numberIn('--min-share', values['min-share'] ?? '0.5', 0, 1, false),
+    minShare: numberIn('--min-share', values['min-share'] ?? '0.9', 0, 1, false),
     stockOnly: values['stock-only'] ?? false,
     env: Object.fromEntries((values.env ?? []).map(pairOf)),
   }

@@ -8,7 +8,10 @@ export interface Verdict extends TestResult {
 
 export type Verdicts = ReadonlyMap<string, Verdict>
 
-/** Runs `files`: parallel/ `jobs` at a time, then sequential/ one by one, then once more, alone, what failed. */
+/** How often a test that failed is tried alone; what passes once is a matter of the machine's load. */
+const TRIES_ALONE = 2
+
+/** Runs `files`: parallel/ `jobs` at a time, then sequential/ one by one, then again, alone, what failed. */
 export async function runAll(files: readonly string[], jobs: number, setting: Setting): Promise<Verdicts> {
   const verdicts = new Map<string, Verdict>()
   const parallel = files.filter((file) => file.startsWith('parallel/'))
@@ -22,7 +25,10 @@ export async function runAll(files: readonly string[], jobs: number, setting: Se
 
   const failed = files.filter((file) => verdicts.get(file)?.outcome === 'fail')
   for (const file of failed) {
-    const again = await runTest(file, 0, setting)
+    let again = await runTest(file, 0, setting)
+    for (let tries = 1; again.outcome === 'fail' && tries < TRIES_ALONE; tries += 1) {
+      again = await runTest(file, 0, setting)
+    }
     verdicts.set(file, { ...again, onlyAlone: again.outcome !== 'fail' })
   }
   return verdicts
