@@ -1,4 +1,5 @@
 import { ADDRESSES } from './scenarios/addresses.ts'
+import { CROWDS } from './scenarios/crowds.ts'
 import { ERRORS } from './scenarios/errors.ts'
 import { FLOW } from './scenarios/flow.ts'
 import { HTTP } from './scenarios/http.ts'
@@ -26,6 +27,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...ADDRESSES,
   ...OPTIONS,
   ...SERVERS,
+  ...CROWDS,
   ...HTTP,
   ...HTTP_ENDINGS,
   ...TLS,
