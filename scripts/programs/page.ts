@@ -1,0 +1,44 @@
+import type { Machine } from '../../bench/harness/machine.ts'
+import { describeLine } from '../../bench/harness/machine.ts'
+import type { Outcome } from './judgement.ts'
+
+/** `docs/programs.md`: what was run, on what, and what came of it. */
+export function page(outcomes: readonly Outcome[], machine: Machine, rounds: number, date: string): string {
+  const head = [
+    'Program',
+    'Exercised',
+    'Carried by',
+    'Same as stock',
+    'Stock, per second',
+    'Switched',
+    'Ratio',
+  ]
+  const rows = outcomes.map((row) => [
+    row.name,
+    row.exercised,
+    row.carriedBy,
+    row.same,
+    row.stock,
+    row.switched,
+    row.ratio,
+    row.cost,
+  ])
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+  return `# Programs
+
+Servers and clients as people write them, over npm packages as they are published, in two processes; each pair stock and switched in
+turn. The programs are in [test/programs](../test/programs); \`npm run test:programs\` installs the packages into a cache folder, runs
+them, and writes this page with \`--page\`.
+
+"Same" means that everything the client noted (statuses, headers, bodies, order, errors, codes) reads the same on stock Node.js and
+switched. What is counted is requests of one kind, by up to eight at a time, server and client on one machine: it shows harm, not what
+the switch is good for ([README](../README.md) has measurements). Redis and PostgreSQL are Debian's packages and not switched:
+connections to them stay on TCP/IP, and must not be more than 3 % slower; there a stock and a switched client run at the same time.
+Ratios of rates are medians of the rounds, in brackets the least and the greatest; "CPU" is the client's CPU time for one operation,
+switched against stock.
+
+${date}, ${describeLine(machine)}, load before ${machine.loadBefore.toFixed(1)}, ${rounds} rounds:
+
+${[line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')}
+`
+}
