@@ -12,6 +12,7 @@ export function page(outcomes: readonly Outcome[], machine: Machine, rounds: num
     'Stock, per second',
     'Switched',
     'Ratio',
+    'CPU',
   ]
   const rows = outcomes.map((row) => [
     row.name,
@@ -37,8 +38,19 @@ connections to them stay on TCP/IP, and must not be more than 3 % slower; there 
 Ratios of rates are medians of the rounds, in brackets the least and the greatest; "CPU" is the client's CPU time for one operation,
 switched against stock.
 
-${date}, ${describeLine(machine)}, load before ${machine.loadBefore.toFixed(1)}, ${rounds} rounds:
+${date}, ${describeLine(machine)}, ${rounds === 1 ? 'one round' : `${rounds} rounds`}.${caution(machine)}
 
 ${[line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')}
 `
+}
+
+/** Above this many runnable processes for each core, the machine is measuring something else too. */
+const BUSY_LOAD = 0.5
+
+function caution({ loadBefore, cores }: Machine): string {
+  if (loadBefore <= BUSY_LOAD * cores) return ''
+  return (
+    ` Other work was running (load ${loadBefore.toFixed(1)}): what was seen and what carried it holds,\n` +
+    'the rates say little.'
+  )
 }
