@@ -6,6 +6,8 @@ import { trace } from '../../src/providers/wrap/trace.ts'
 import { FABRIC_UNDER_TEST, fabricAddresses, fabricProvider, noFabric } from '../support/fabric-provider.ts'
 
 const skip = noFabric()
+/** Some tests make ten links, which an emulated machine takes a second each for. */
+const DEADLINE_MS = FABRIC_UNDER_TEST === 'verbs' ? 60_000 : 10_000
 
 /** Most of a peer's start is waiting for libfabric to wake up: the next ones start meanwhile. */
 function startedEarly(start: () => Promise<Peer>, count = 2): () => Promise<Peer> {
@@ -24,23 +26,27 @@ if (skip !== false) {
 } else {
   providerConformance(`fabric over ${FABRIC_UNDER_TEST}, one provider`, {
     create: () => fabricProvider(),
+    deadlineMs: DEADLINE_MS,
     address: fabricAddresses('IPv4'),
   })
 
   providerConformance(`fabric over ${FABRIC_UNDER_TEST}, two providers in one loop`, {
     create: () => fabricProvider(),
+    deadlineMs: DEADLINE_MS,
     createPair: () => [fabricProvider(), fabricProvider()],
     address: fabricAddresses(FABRIC_UNDER_TEST === 'tcp' ? 'IPv6' : 'IPv4'),
   })
 
   providerConformance(`fabric over ${FABRIC_UNDER_TEST}, peer in another process`, {
     create: () => fabricProvider(),
+    deadlineMs: DEADLINE_MS,
     address: fabricAddresses('IPv4'),
     peer: startedEarly(childPeer(new URL('./peers/fabric.js', import.meta.url))),
   })
 
   providerConformance(`fabric over ${FABRIC_UNDER_TEST}, traced`, {
     create: () => trace(fabricProvider(), () => undefined),
+    deadlineMs: DEADLINE_MS,
     address: fabricAddresses('IPv4'),
   })
 }
