@@ -38,12 +38,15 @@ export function fabricProvider(options: Partial<Omit<FabricOptions, 'native'>> =
   if ('reason' in shm) throw new Error(`Cannot test the fabric provider: ${shm.reason}`)
   turns ??= new Turns(shm.native, 100_000)
   const networks = (): readonly ServedSubnet[] => NETWORKS
+  // In an emulated machine a link takes a second to come up.
+  const limits = FABRIC_UNDER_TEST === 'verbs' ? { patienceMs: 10_000 } : {}
   return fabric({
     native: loaded.native,
     provider: FABRIC_UNDER_TEST,
     turns,
     networks,
     patient: true,
+    limits,
     ...options,
   })
 }
