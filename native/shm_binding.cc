@@ -197,13 +197,34 @@ Napi::Value JsIsDoorbell(const Napi::CallbackInfo& info) {
 
 // --- the host's TCP/IP ----------------------------------------------------------------------------------------------
 
+std::string Hexadecimal(uint64_t number) {
+  char text[17];
+  snprintf(text, sizeof text, "%llx", static_cast<unsigned long long>(number));
+  return text;
+}
+
 Napi::Value JsFindTcpListener(const Napi::CallbackInfo& info) {
+  bool any = info.Length() < 4;
   TcpListener listener;
-  int error = FindTcpListener(info[0].As<Napi::String>().Utf8Value(), static_cast<uint16_t>(IntArgument(info, 1)), &listener);
+  int error = FindTcpListener(info[0].As<Napi::String>().Utf8Value(), static_cast<uint16_t>(IntArgument(info, 1)),
+                              any ? "" : info[2].As<Napi::String>().Utf8Value(),
+                              any ? 0 : static_cast<uint16_t>(IntArgument(info, 3)), &listener);
   if (error != 0) return Answer(info, error);
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("uid", static_cast<double>(listener.owner));
   result.Set("address", listener.address);
+  result.Set("cookie", Hexadecimal(listener.cookie));
+  result.Set("inode", static_cast<double>(listener.inode));
+  return result;
+}
+
+Napi::Value JsDescribeListener(const Napi::CallbackInfo& info) {
+  ListeningSocket described;
+  int error = DescribeListener(IntArgument(info, 0), &described);
+  if (error != 0) return Answer(info, error);
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("cookie", Hexadecimal(described.cookie));
+  result.Set("sharesPort", described.shares_port);
   return result;
 }
 
@@ -457,6 +478,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("ring", Napi::Function::New<JsRing>(env));
   exports.Set("isDoorbell", Napi::Function::New<JsIsDoorbell>(env));
   exports.Set("findTcpListener", Napi::Function::New<JsFindTcpListener>(env));
+  exports.Set("describeListener", Napi::Function::New<JsDescribeListener>(env));
   exports.Set("reserveTcpPort", Napi::Function::New<JsReserveTcpPort>(env));
   exports.Set("socketPair", Napi::Function::New<JsSocketPair>(env));
   exports.Set("Watcher", Watcher::Define(env));

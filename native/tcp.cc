@@ -61,7 +61,8 @@ int DiagSocket() {
 }
 
 // One question to the kernel, answered the way it would look up the listener for an incoming SYN.
-int AskSockDiag(const Endpoint& endpoint, inet_diag_msg* found) {
+// `from` may be all zeroes.
+int AskSockDiag(const Endpoint& endpoint, const Endpoint& from, inet_diag_msg* found) {
   int fd = DiagSocket();
   if (fd < 0) return -errno;
   static thread_local uint32_t sequence = 0;
@@ -80,9 +81,13 @@ int AskSockDiag(const Endpoint& endpoint, inet_diag_msg* found) {
   if (endpoint.base.sa_family == AF_INET) {
     request.body.id.idiag_sport = endpoint.v4.sin_port;
     memcpy(request.body.id.idiag_src, &endpoint.v4.sin_addr, sizeof endpoint.v4.sin_addr);
+    request.body.id.idiag_dport = from.v4.sin_port;
+    memcpy(request.body.id.idiag_dst, &from.v4.sin_addr, sizeof from.v4.sin_addr);
   } else {
     request.body.id.idiag_sport = endpoint.v6.sin6_port;
     memcpy(request.body.id.idiag_src, &endpoint.v6.sin6_addr, sizeof endpoint.v6.sin6_addr);
+    request.body.id.idiag_dport = from.v6.sin6_port;
+    memcpy(request.body.id.idiag_dst, &from.v6.sin6_addr, sizeof from.v6.sin6_addr);
   }
   if (send(fd, &request, sizeof request, 0) < 0) return -errno;
   for (;;) {
@@ -119,13 +124,19 @@ bool SourceFor(const Endpoint& destination, socklen_t length, Endpoint* local) {
 
 void PrepareTcp() { DiagSocket(); }
 
-int FindTcpListener(const std::string& address, uint16_t port, TcpListener* listener) {
+int FindTcpListener(const std::string& address, uint16_t port, const std::string& from_address, uint16_t from_port,
+                    TcpListener* listener) {
   constexpr uint8_t kListen = 10;
   Endpoint endpoint;
+  Endpoint from = {};
   socklen_t length;
   if (!Parse(address, port, &endpoint, &length)) return -EINVAL;
+  if (!from_address.empty() && (!Parse(from_address, from_port, &from, &length) ||
+                                from.base.sa_family != endpoint.base.sa_family)) {
+    return -EINVAL;
+  }
   inet_diag_msg found;
-  int error = AskSockDiag(endpoint, &found);
+  int error = AskSockDiag(endpoint, from, &found);
   if (error != 0) return error;
   if (found.idiag_state != kListen) return -ENOENT;
   Endpoint bound = {};
@@ -138,6 +149,23 @@ int FindTcpListener(const std::string& address, uint16_t port, TcpListener* list
   uint16_t unused;
   if (!Format(bound, &listener->address, &unused)) return -EIO;
   listener->owner = found.idiag_uid;
+  listener->inode = found.idiag_inode;
+  listener->cookie = (static_cast<uint64_t>(found.id.idiag_cookie[1]) << 32) | found.id.idiag_cookie[0];
+  return 0;
+}
+
+int DescribeListener(int fd, ListeningSocket* described) {
+  auto option = [fd](int name, auto* value) {
+    socklen_t length = sizeof *value;
+    return getsockopt(fd, SOL_SOCKET, name, value, &length) == 0;
+  };
+  int protocol = 0;
+  int accepting = 0;
+  int reuse_port = 0;
+  if (!option(SO_PROTOCOL, &protocol) || protocol != IPPROTO_TCP) return -EINVAL;
+  if (!option(SO_ACCEPTCONN, &accepting) || accepting == 0) return -EINVAL;
+  if (!option(SO_REUSEPORT, &reuse_port) || !option(SO_COOKIE, &described->cookie)) return -errno;
+  described->shares_port = reuse_port != 0;
   return 0;
 }
 

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { TRANSITIONS as FABRIC_LINK } from '../src/providers/fabric/link-state.ts'
 import { TRANSITIONS as FABRIC_SOCKET } from '../src/providers/fabric/socket-state.ts'
 import { TRANSITIONS as WINSOCK } from '../src/faces/winsock/socket-state.ts'
+import { TRANSITIONS as OFFER } from '../src/providers/shm/offer-state.ts'
 import { TRANSITIONS as SHM_SOCKET } from '../src/providers/shm/socket-state.ts'
 import { TRANSITIONS as INSPECTION } from '../src/faces/wsk/inspections.ts'
 import { TRANSITIONS as IRP } from '../src/faces/wsk/irp.ts'
@@ -71,6 +72,12 @@ const MACHINES: readonly Machine[] = [
     // An accepted socket is connected from the start.
     starts: ['open', 'connected'],
     table: SHM_SOCKET,
+  },
+  {
+    title: 'A listener that shares its address, over shared memory',
+    source: 'src/providers/shm/offer-state.ts',
+    starts: ['outside'],
+    table: OFFER,
   },
   {
     title: 'A SAN socket over a fabric',

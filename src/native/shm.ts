@@ -27,8 +27,18 @@ export interface ShmNative {
   ring(fd: number): number
   isDoorbell(fd: number): boolean
 
-  /** The TCP listener that a connect to the address would reach: who owns it, and where it is bound. */
-  findTcpListener(address: string, port: number): { readonly uid: number; readonly address: string } | number
+  /**
+   * The TCP listener that a connect to the address would reach: who owns it, where it is bound, and which socket it is. Where
+   * several share the port (`SO_REUSEPORT`), the one that a connect from `fromAddress` and `fromPort` would reach.
+   */
+  findTcpListener(
+    address: string,
+    port: number,
+    fromAddress?: string,
+    fromPort?: number,
+  ): FoundListener | number
+  /** Which socket a descriptor is; a negative errno when it is not a TCP socket that listens. */
+  describeListener(fd: number): { readonly cookie: string; readonly sharesPort: boolean } | number
   /** Keeps a TCP port on the local address from which a connect to the address would leave. */
   reserveTcpPort(
     address: string,
@@ -39,6 +49,15 @@ export interface ShmNative {
 
   readonly Watcher: new (fd: number, onReadable: () => void) => Watcher
   readonly Poller: new (spinNanoseconds: number, drain: () => boolean | NativeCall) => Poller
+}
+
+export interface FoundListener {
+  readonly uid: number
+  readonly address: string
+  /** No two sockets of a running system have the same. */
+  readonly cookie: string
+  /** What `/proc/PID/fd` calls it. */
+  readonly inode: number
 }
 
 export interface ReceivedMessage {

@@ -5,6 +5,7 @@ import type { ConnectionMemory, MemoryRegion, RegisteredMemory } from './memory.
 import type { SocketOption } from './options.ts'
 import type { Overlapped } from './overlapped.ts'
 import type { RdmaSocket } from './rdma.ts'
+import type { Sharing } from './sharing.ts'
 
 /** An incoming request, as the condition function sees it. */
 export interface ConnectionRequest {
@@ -70,6 +71,14 @@ export interface SanSocket extends RdmaSocket {
    * @source WSPListen; WSD-LISTEN-5, -12 to -16
    */
   listen(backlog: number): Status
+
+  /**
+   * Optional. Says, before {@link listen}, with whom the listener shares its address; a provider without it serves no such
+   * listener. `WSAEINVAL` where the socket is not bound, or listens. `listen` then answers `WSAEADDRNOTAVAIL` where the others
+   * cannot be joined: a member has no head, or somebody else has the place. Who finds no room at a listener that shares its
+   * address is not refused for good: another one may have room, and TCP/IP asks them all.
+   */
+  share?(sharing: Sharing): Status
 
   /**
    * Makes the socket nonblocking and names the event to signal.

@@ -3,6 +3,7 @@ import type {
   Accepted,
   ConnectionRequest,
   SanSocket,
+  Sharing,
   SocketAddress,
   SocketOption,
   Status,
@@ -53,10 +54,12 @@ export interface ListenParts {
   readonly options: ReadonlyMap<SocketOption, number>
   readonly backlog: number
   readonly onArrival: (arrival: Arrival) => void
-  /** Asked about each request that could be accepted; what it turns away goes on over TCP/IP. */
-  readonly admits: (request: ConnectionRequest) => boolean
+  /** Asked about each request that could be accepted; what it turns away, with the code it answers, goes on over TCP/IP. */
+  readonly admits: (request: ConnectionRequest) => Status
   /** Asked about each request that was admitted; without it all of them are accepted. */
   readonly condition: Condition | undefined
+  /** With whom the listener shares its address. */
+  readonly sharing: Sharing | undefined
 }
 
 /**
@@ -69,7 +72,7 @@ export class SanListener {
   readonly #started: StartedProvider
   readonly #companion: SanSocket
   readonly #onArrival: (arrival: Arrival) => void
-  readonly #admits: (request: ConnectionRequest) => boolean
+  readonly #admits: (request: ConnectionRequest) => Status
   readonly #condition: Condition | undefined
   readonly #event: NetworkEvent
   readonly #negotiating = new Map<Session, Request | undefined>()
@@ -101,8 +104,10 @@ export class SanListener {
     const companion = createCompanion(started, parts.local, parts.options)
     if (!companion.ok) return { ok: false, code: companion.error }
     const listener = new SanListener(environment, started, companion.value, parts)
-    const listening = companion.value.listen(parts.backlog)
-    const status = listening === 0 ? companion.value.eventSelect(listener.#event, FD_ACCEPT) : listening
+    let status: Status = 0
+    if (parts.sharing !== undefined) status = companion.value.share?.(parts.sharing) ?? WSA.WSAEOPNOTSUPP
+    if (status === 0) status = companion.value.listen(parts.backlog)
+    if (status === 0) status = companion.value.eventSelect(listener.#event, FD_ACCEPT)
     if (status === 0) return { ok: true, listener }
     companion.value.close()
     return { ok: false, code: status }
@@ -243,7 +248,7 @@ export class SanListener {
 function judge(
   request: ConnectionRequest,
   started: StartedProvider,
-  admits: (request: ConnectionRequest) => boolean,
+  admits: (request: ConnectionRequest) => Status,
 ): { verdict: Verdict; hello?: Hello } {
   const hello =
     request.callerData.length > MAX_CONNECT_DATA_BYTES ? 'malformed' : decodeHello(request.callerData)
@@ -252,6 +257,7 @@ function judge(
   if (hello === 'malformed' || hello.regionBytes !== started.limits.regionBytes) {
     return { verdict: { decision: 'CF_REJECT', error: WSA.WSAEFAULT } }
   }
-  if (!admits(request)) return { verdict: { decision: 'CF_REJECT', error: WSA.WSA_QOS_POLICY_FAILURE } }
+  const admitted = admits(request)
+  if (admitted !== 0) return { verdict: { decision: 'CF_REJECT', error: admitted } }
   return { verdict: { decision: 'CF_ACCEPT', calleeData: started.hello }, hello }
 }

@@ -21,10 +21,7 @@ export const REASONS = {
   reservation: 'no local port could be reserved',
   'name-taken': 'another process offers SAN connections at the same address',
   'provider-error': 'the SAN provider failed',
-  inherited: 'the listener was made by another process',
-  cluster: 'cluster workers share the listener',
-  shared: 'the listener was handed to another process',
-  'reuse-port': 'several listeners share the port',
+  shared: 'the listener shares its address with listeners that it could not join',
   'pause-on-connect': 'the server hands its connections on unread',
   bridged: 'the socket was handed to another process or thread',
   off: 'switching is turned off',
@@ -33,7 +30,7 @@ export const REASONS = {
 export type Reason = keyof typeof REASONS
 
 /** The reason behind a failure that is not final. `stage` tells apart what one code means at different calls. */
-export function reasonFor(code: WsaCode, stage: 'create' | 'listen' | 'connect'): Reason {
+export function reasonFor(code: WsaCode, stage: 'create' | 'listen' | 'share' | 'connect'): Reason {
   switch (code) {
     case WSA.WSAETIMEDOUT:
       return 'peer-not-switched'
@@ -59,7 +56,9 @@ export function reasonFor(code: WsaCode, stage: 'create' | 'listen' | 'connect')
     case WSA.WSA_QOS_POLICY_FAILURE:
       return 'peer-rule'
     case WSA.WSAEADDRNOTAVAIL:
-      return stage === 'listen' ? 'name-taken' : stage === 'connect' ? 'no-listener' : 'no-route'
+      return AT_ADDRESS[stage]
+    case WSA.WSAEOPNOTSUPP:
+      return stage === 'share' ? 'shared' : 'provider-error'
     case WSA.WSAENETUNREACH:
     case WSA.WSAEAFNOSUPPORT:
       return 'no-route'
@@ -67,3 +66,6 @@ export function reasonFor(code: WsaCode, stage: 'create' | 'listen' | 'connect')
       return 'provider-error'
   }
 }
+
+/** What an address that is not to be had means at each stage. */
+const AT_ADDRESS = { create: 'no-route', listen: 'name-taken', share: 'shared', connect: 'no-listener' } as const

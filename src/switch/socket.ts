@@ -1,5 +1,5 @@
-import { isWildcard } from '../spi/index.ts'
-import type { ConnectionRequest, SocketAddress, SocketOption, Status, TcpipSocket, WsaCode } from '../spi/index.ts'
+import { WSA, isWildcard } from '../spi/index.ts'
+import type { ConnectionRequest, Sharing, SocketAddress, SocketOption, Status, TcpipSocket, WsaCode } from '../spi/index.ts'
 import type { Cancel } from '../base/clock.ts'
 import { invariant } from '../base/invariant.ts'
 import { createCompanion } from './companion.ts'
@@ -35,6 +35,10 @@ export interface ListenOptions {
   readonly stay?: Reason | undefined
   /** Asks the application about each request over a SAN, while the peer waits; without it all are accepted. */
   readonly condition?: Condition | undefined
+  /** With whom the listener shares its address. */
+  readonly sharing?: Sharing | undefined
+  /** Whether another connection may come; who finds no room goes to another listener, or over TCP/IP. */
+  readonly hasRoom?: (() => boolean) | undefined
 }
 
 interface Listening extends ListenParts {
@@ -95,14 +99,15 @@ export class SwitchSocket {
    *
    * @returns What TCP/IP answered.
    */
-  listen(backlog: number, onArrival: (arrival: Arrival) => void, { stay, condition }: ListenOptions = {}): Status {
+  listen(backlog: number, onArrival: (arrival: Arrival) => void, how: ListenOptions = {}): Status {
+    const { stay, condition, sharing, hasRoom } = how
     const status = this.#tcp.listen(backlog)
     if (status !== 0) return status
     if (this.#state === 'listening') return this.#setBacklog(backlog)
     if (this.#state !== 'idle') return 0
     this.#move('listen')
     const local = this.#tcp.localAddress()
-    const { routes, policy, stats } = this.#environment
+    const { policy, stats } = this.#environment
     if (stay !== undefined || !local.ok) {
       this.#reason = stay ?? 'provider-error'
       stats.stayed(this.#reason, 'listen', local.ok ? local.value : undefined)
@@ -121,16 +126,31 @@ export class SwitchSocket {
       backlog,
       condition,
       observed,
-      admits: (request) => this.#admits(observed, request),
+      sharing,
+      admits: (request) => this.#admits(observed, request) || (hasRoom?.() === false ? WSA.WSAEPROCLIM : 0),
       onArrival: (arrival) => {
         stats.accepted(arrival)
         onArrival(arrival)
       },
     }
-    this.#reason = 'no-route'
-    for (const started of routes.listeningAt(local.value)) this.serve(started)
-    if (this.#listeners === undefined) stats.stayed(this.#reason, 'listen', local.value)
+    this.#offer(local.value)
     return 0
+  }
+
+  #offer(local: SocketAddress): void {
+    const { routes, stats } = this.#environment
+    this.#reason = 'no-route'
+    for (const started of routes.listeningAt(local)) this.serve(started)
+    if (this.#listeners === undefined) stats.stayed(this.#reason, 'listen', local)
+  }
+
+  /** From here on the listener shares its address in another way. */
+  share(sharing: Sharing): void {
+    if (this.#listening === undefined) return
+    this.#listening = { ...this.#listening, sharing }
+    for (const listener of this.#listeners?.values() ?? []) listener.close(false)
+    this.#listeners = undefined
+    this.#offer(this.#listening.local)
   }
 
   #setBacklog(backlog: number): Status {
@@ -148,17 +168,17 @@ export class SwitchSocket {
       ;(this.#listeners ??= new Map()).set(started, opened.listener)
       this.#reason = listening.observed ? 'observed' : undefined
     } else if (this.#listeners === undefined) {
-      this.#reason = reasonFor(opened.code, 'listen')
+      this.#reason = reasonFor(opened.code, listening.sharing === undefined ? 'listen' : 'share')
     }
   }
 
-  /** False when rules turn the peer away. */
-  #admits(observed: boolean, { remote, local }: ConnectionRequest): boolean {
+  /** Why rules turn the peer away; 0 when they do not. */
+  #admits(observed: boolean, { remote, local }: ConnectionRequest): Status {
     const { policy, stats } = this.#environment
     const action = observed ? 'observe' : policy?.decide('accept', remote, local.port).action
-    if (action === undefined || action === 'switch') return true
+    if (action === undefined || action === 'switch') return 0
     stats.turnedAway(action === 'observe' ? 'observed' : 'rule', remote)
-    return false
+    return WSA.WSA_QOS_POLICY_FAILURE
   }
 
   /** Addresses or providers have changed: it listens where it should now, and nowhere else (WSD-ADDR-9). */

@@ -1,6 +1,6 @@
 /** What the kernel says about TCP: who listens where, and that a reserved port is nobody else's. */
 import assert from 'node:assert/strict'
-import { closeSync } from 'node:fs'
+import { closeSync, readlinkSync } from 'node:fs'
 import net from 'node:net'
 import type { AddressInfo, ListenOptions } from 'node:net'
 import { networkInterfaces } from 'node:os'
@@ -8,6 +8,7 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { native } from '../attack/channel.ts'
 import { censusOf } from '../support/census.ts'
+import { eventually } from '../support/waiting.ts'
 
 const ENOENT = -2
 const EINVAL = -22
@@ -27,9 +28,14 @@ async function listen(test: TestContext, options: ListenOptions): Promise<number
   return (server.address() as AddressInfo).port
 }
 
+function found(address: string, port: number): { uid: number; address: string } | number {
+  const listener = native.findTcpListener(address, port)
+  return typeof listener === 'number' ? listener : { uid: listener.uid, address: listener.address }
+}
+
 test('an IPv4 listener is found at its address and at no other', async (t) => {
   const port = await listen(t, { host: '127.0.0.1' })
-  assert.deepEqual(native.findTcpListener('127.0.0.1', port), { uid, address: '127.0.0.1' })
+  assert.deepEqual(found('127.0.0.1', port), { uid, address: '127.0.0.1' })
   assert.equal(native.findTcpListener('127.0.0.2', port), ENOENT)
   if (noIPv6 === false) assert.equal(native.findTcpListener('::1', port), ENOENT)
 })
@@ -37,7 +43,7 @@ test('an IPv4 listener is found at its address and at no other', async (t) => {
 test('an IPv4 wildcard listener is found at every IPv4 address of the host, as the wildcard', async (t) => {
   const port = await listen(t, { host: '0.0.0.0' })
   for (const address of ['127.0.0.1', '127.0.0.2', ...(outer === undefined ? [] : [outer])]) {
-    assert.deepEqual(native.findTcpListener(address, port), { uid, address: '0.0.0.0' })
+    assert.deepEqual(found(address, port), { uid, address: '0.0.0.0' })
   }
   if (noIPv6 === false) assert.equal(native.findTcpListener('::1', port), ENOENT)
 })
@@ -45,21 +51,21 @@ test('an IPv4 wildcard listener is found at every IPv4 address of the host, as t
 test('a dual-stack listener is found at addresses of both families', { skip: noIPv6 }, async (t) => {
   const port = await listen(t, { host: '::' })
   for (const address of ['127.0.0.1', '::1']) {
-    assert.deepEqual(native.findTcpListener(address, port), { uid, address: '::' })
+    assert.deepEqual(found(address, port), { uid, address: '::' })
   }
 })
 
 test('a listener for IPv6 alone is not found at IPv4 addresses', { skip: noIPv6 }, async (t) => {
   const port = await listen(t, { host: '::', ipv6Only: true })
-  assert.deepEqual(native.findTcpListener('::1', port), { uid, address: '::' })
+  assert.deepEqual(found('::1', port), { uid, address: '::' })
   assert.equal(native.findTcpListener('127.0.0.1', port), ENOENT)
 })
 
 test('of two listeners at one port the more specific one is found, as TCP would', async (t) => {
   const port = await listen(t, { host: '127.0.0.1' })
   if (noIPv6 === false) await listen(t, { host: '::', port, ipv6Only: true })
-  assert.deepEqual(native.findTcpListener('127.0.0.1', port), { uid, address: '127.0.0.1' })
-  if (noIPv6 === false) assert.deepEqual(native.findTcpListener('::1', port), { uid, address: '::' })
+  assert.deepEqual(found('127.0.0.1', port), { uid, address: '127.0.0.1' })
+  if (noIPv6 === false) assert.deepEqual(found('::1', port), { uid, address: '::' })
 })
 
 test('nobody listens: ENOENT; also where a socket is bound, or connected, but does not listen', async (t) => {
@@ -72,6 +78,66 @@ test('nobody listens: ENOENT; also where a socket is bound, or connected, but do
   await new Promise((resolve) => client.once('connect', resolve))
   assert.equal(native.findTcpListener('127.0.0.1', client.localPort ?? 0), ENOENT)
   client.destroy()
+})
+
+test('a listener is told by its cookie and its inode; the wildcard address asks for a wildcard listener', async (t) => {
+  for (const host of ['127.0.0.1', '0.0.0.0', ...(noIPv6 === false ? ['::'] : [])]) {
+    const server = net.createServer()
+    t.after(() => server.close())
+    await new Promise<void>((resolve) => server.listen(0, host, resolve))
+    const { fd } = (server as unknown as { _handle: { fd: number } })._handle
+    const listener = native.findTcpListener(host, (server.address() as AddressInfo).port)
+    const described = native.describeListener(fd)
+    assert.ok(typeof listener !== 'number' && typeof described !== 'number')
+    assert.deepEqual(described, { cookie: listener.cookie, sharesPort: false })
+    assert.equal(readlinkSync(`/proc/self/fd/${fd}`), `socket:[${listener.inode}]`)
+  }
+})
+
+test('what is no listening TCP socket is EINVAL', (t) => {
+  const reserved = native.reserveTcpPort('127.0.0.1', 1)
+  const pair = native.socketPair()
+  const channel = native.listen(`test/tcp/${process.pid}`)
+  assert.ok(typeof reserved !== 'number' && typeof pair !== 'number')
+  t.after(() => {
+    for (const fd of [reserved.fd, ...pair, channel]) native.close(fd)
+  })
+  for (const fd of [-1, 0, reserved.fd, pair[0], channel]) assert.equal(native.describeListener(fd), EINVAL)
+})
+
+test('of several listeners that share a port the one is found that a connect reaches', async (t) => {
+  const options = { host: '127.0.0.1', port: 0, reusePort: true }
+  const cookies = new Map<number, string>()
+  for (let i = 0; i < 4; i += 1) {
+    const server = net.createServer((socket) => socket.resume())
+    t.after(() => server.close())
+    await new Promise<void>((resolve) => server.listen(options, resolve))
+    options.port = (server.address() as AddressInfo).port
+    const described = native.describeListener((server as unknown as { _handle: { fd: number } })._handle.fd)
+    assert.ok(typeof described !== 'number')
+    if (!described.sharesPort) {
+      t.skip('this Node has no reusePort')
+      return
+    }
+    server.on('connection', (socket) => cookies.set(socket.remotePort ?? 0, described.cookie))
+  }
+  const { host, port } = options
+  for (let i = 0; i < 20; i += 1) {
+    const local = native.reserveTcpPort(host, port)
+    assert.ok(typeof local !== 'number')
+    const told = native.findTcpListener(host, port, host, local.port)
+    assert.ok(typeof told !== 'number')
+    native.close(local.fd)
+    const client = net.connect({ host, port, localPort: local.port })
+    await new Promise((resolve, reject) => client.once('connect', resolve).once('error', reject))
+    client.destroy()
+    await eventually(
+      () => cookies.has(local.port),
+      5000,
+      () => 'a connection that was made arrives',
+    )
+    assert.equal(cookies.get(local.port), told.cookie)
+  }
 })
 
 test('what is no numeric address is EINVAL', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 
-import { decodeMessage, encodeMessage } from '../../src/providers/shm/messages.ts'
+import { MAX_MEMBERS, decodeMessage, encodeMessage } from '../../src/providers/shm/messages.ts'
 import type { LinkMessage } from '../../src/providers/shm/messages.ts'
 import { readRequest, writeRequest } from '../../src/providers/shm/request.ts'
 import type { SlotRequest } from '../../src/providers/shm/request.ts'
@@ -31,8 +31,22 @@ function damaged(bytes: Uint8Array, { at, flip }: { readonly at: number; readonl
 
 describe('a message of a link', () => {
   const name = fc.string({ maxLength: 96, unit: 'grapheme-ascii' })
+  const place = fc.nat({ max: 0xffff })
+  const group = fc
+    .uniqueArray(fc.nat({ max: MAX_MEMBERS - 1 }), { minLength: 1 })
+    .map((all) => ({
+      kind: 'group' as const,
+      member: all[0] as number,
+      processId: all.length,
+      members: [...all].sort((a, b) => a - b),
+    }))
   const message: fc.Arbitrary<LinkMessage> = fc.oneof(
     record({ kind: fc.constant('open'), segmentBytes: u32, name }),
+    record({ kind: fc.constant('open'), segmentBytes: u32, name, member: place }),
+    record({ kind: fc.constant('join'), name }),
+    record({ kind: fc.constant('join'), name, descriptor: place }),
+    record({ kind: fc.constant('forward'), segmentBytes: u32 }),
+    group,
     record({ kind: fc.constant('welcome'), segmentBytes: u32 }),
     record({ kind: fc.constant('reject'), code: u32 }),
     record({
@@ -64,7 +78,7 @@ describe('a message of a link', () => {
     fc.assert(fc.property(message, damage, check), RUNS)
   })
 
-  test('with too long a name, or for a use nobody knows, is refused', () => {
+  test('with too long a name, for a use nobody knows, or about a member that is none, is refused', () => {
     assert.equal(
       typeof decodeMessage(encodeMessage({ kind: 'open', segmentBytes: 1, name: 'n'.repeat(96) })),
       'object',
@@ -75,13 +89,16 @@ describe('a message of a link', () => {
     )
     const segment = encodeMessage({ kind: 'segment', index: 1, use: 'rings', bytes: 1 })
     segment[16] = 2
+    const group = encodeMessage({ kind: 'group', member: 3, processId: 1, members: [1, 2] })
+    assert.equal(decodeMessage(group), 'malformed', 'a member that is not one')
+    assert.equal(decodeMessage(group.subarray(0, 24)), 'malformed', 'no members')
     assert.equal(decodeMessage(segment), 'malformed')
   })
 
   test('cut short, or with something behind it, is refused', () => {
     const check = (sent: LinkMessage, cut: number): void => {
       const bytes = encodeMessage(sent)
-      if (sent.kind !== 'open') {
+      if (sent.kind !== 'open' && sent.kind !== 'join') {
         assert.equal(decodeMessage(Buffer.concat([bytes, Buffer.alloc(1 + (cut % 200))])), 'malformed')
       }
       assert.equal(decodeMessage(bytes.subarray(0, cut % 24)), 'malformed')

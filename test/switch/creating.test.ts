@@ -119,13 +119,13 @@ describe('the application socket', () => {
     const host = new Host()
     host.journal.clear()
     assert.deepEqual(host.connect(ELSEWHERE).outcome, { kind: 'tcpip', reason: 'no-route', status: 0 })
-    assert.deepEqual(host.connect(SERVER, { stay: 'reuse-port' }).outcome, {
+    assert.deepEqual(host.connect(SERVER, { stay: 'shared' }).outcome, {
       kind: 'tcpip',
-      reason: 'reuse-port',
+      reason: 'shared',
       status: 0,
     })
     assert.deepEqual(host.journal.labels(), ['tcp.connect', 'tcp.connect'])
-    assert.deepEqual(host.switch.stats.reasons, { 'no-route': 1, 'reuse-port': 1 })
+    assert.deepEqual(host.switch.stats.reasons, { 'no-route': 1, 'shared': 1 })
   })
 
   test('WSD-ARCH-4 WSD-ARCH-7 is decided for by itself: one goes over one SAN, one over another, one over TCP/IP', async () => {

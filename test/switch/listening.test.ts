@@ -96,7 +96,7 @@ describe('listen', () => {
   test('WSD-LISTEN-4 what the face keeps on TCP/IP, or has no address, makes no SAN call', () => {
     const host = new Host()
     host.journal.clear()
-    assert.equal(host.listen(SERVER, { stay: 'cluster' }).socket.reason, 'cluster')
+    assert.equal(host.listen(SERVER, { stay: 'shared' }).socket.reason, 'shared')
     const unbound = host.listen(SERVER, { tcp: { localAddress: failure(WSA.WSAEINVAL) } })
     assert.deepEqual([unbound.status, unbound.socket.reason], [0, 'provider-error'])
     assert.ok(host.journal.labels().every((label) => label.startsWith('tcp.')))
@@ -279,7 +279,8 @@ describe("one provider's share of a listener", () => {
       options: new Map(),
       backlog: 1,
       onArrival: () => undefined,
-      admits: () => true,
+      admits: () => 0,
+      sharing: undefined,
       condition: undefined,
     })
     assert.ok(opened.ok)

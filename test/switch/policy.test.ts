@@ -82,9 +82,9 @@ describe('rules', () => {
   test('what the face knows comes before rules, and those before routes', async () => {
     const policy = policyOf({ connect: 'stay' })
     const host = new Host({ policy })
-    assert.deepEqual(host.connect(SERVER, { stay: 'reuse-port' }).outcome, {
+    assert.deepEqual(host.connect(SERVER, { stay: 'shared' }).outcome, {
       kind: 'tcpip',
-      reason: 'reuse-port',
+      reason: 'shared',
       status: 0,
     })
     assert.deepEqual(policy.asked, [])

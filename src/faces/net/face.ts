@@ -82,7 +82,6 @@ export class NetFace {
     hookClose(this.#internals)
     guardHandOffs((handle) => {
       if (connectionOf(handle) !== undefined) this.bridge(handle)
-      this.#listening.handOff(handle)
     })
   }
 

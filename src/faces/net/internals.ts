@@ -66,6 +66,8 @@ export type WriteGeneric = (
 export interface OwnerServer extends net.Server {
   _handle: TcpHandle | null
   readonly pauseOnConnect?: boolean
+  readonly _connections: number
+  readonly dropMaxConnection?: boolean
 }
 
 /** A stream base for native code whose other side is JavaScript. */

@@ -1,12 +1,12 @@
 import type { AsyncResource } from 'node:async_hooks'
-import type { Cluster } from 'node:cluster'
-import { createRequire } from 'node:module'
 import net from 'node:net'
-import type { SocketAddress } from '../../spi/index.ts'
+import { SOMAXCONN } from '../../spi/index.ts'
+import type { Sharing, SocketAddress } from '../../spi/index.ts'
 import type { Arrival } from '../../switch/listen.ts'
 import type { Reason } from '../../switch/reasons.ts'
-import type { SwitchSocket } from '../../switch/socket.ts'
+import type { ListenOptions, SwitchSocket } from '../../switch/socket.ts'
 import { mapped } from './addresses.ts'
+import { hasRoom, isWorker, loadCluster, onTakeOver } from './cluster.ts'
 import { holdArrivals } from './held-arrivals.ts'
 import { asyncResource, newSocketHandle, ownerOf } from './internals.ts'
 import type { OwnerServer, TcpHandle } from './internals.ts'
@@ -43,6 +43,7 @@ export class Listening {
   install(): void {
     this.#hookBind()
     this.#hookListen()
+    this.#hookFakeListen()
   }
 
   listeners(): ListenerReport[] {
@@ -53,11 +54,6 @@ export class Listening {
         { local: local.value, providers: socket.providers, ...(socket.reason && { reason: socket.reason }) },
       ]
     })
-  }
-
-  /** The handle goes to another process, which may accept from it, too. */
-  handOff(handle: TcpHandle): void {
-    this.#listening.get(handle)?.socket.leaveSan('shared')
   }
 
   #hookBind(): void {
@@ -82,15 +78,67 @@ export class Listening {
     }
   }
 
+  // A cluster worker whose primary hands connections out holds no TCP handle, and calls no native listen.
+  #hookFakeListen(): void {
+    const listen = (server: OwnerServer): void => {
+      const handle = server._handle
+      if (handle !== null && !(handle instanceof this.#surroundings.internals.TCP))
+        this.#listenAsMember(handle, server)
+    }
+    const prototype = net.Server.prototype as unknown as {
+      _listen2: (this: OwnerServer, ...args: unknown[]) => void
+    }
+    const original = prototype._listen2
+    prototype._listen2 = function (...args) {
+      original.apply(this, args)
+      listen(this)
+    }
+  }
+
   #listen(handle: TcpHandle, backlog: number, call: (backlog: number) => number): number {
     const owner = ownerOf(this.#surroundings.internals, handle) as OwnerServer | undefined
     if (!(owner instanceof net.Server) || !this.#surroundings.covers(owner) || this.#listening.has(handle))
       return call(backlog)
     const tcp = new HandleTcpSocket(handle, this.#surroundings.ports, { listen: call })
+    const socket = this.#serve(handle, owner, tcp, backlog, { sharing: this.#sharingOf(handle) })
+    if (socket === undefined) return tcp.lastStatus
+    // TCP/IP first: a peer that the SAN turns away finds nobody there.
+    afterClose(handle, () => {
+      this.#leave(handle)
+    })
+    const cluster = loadCluster()
+    if (cluster.isPrimary && Object.keys(cluster.workers ?? {}).length > 0) {
+      onTakeOver(handle, () => {
+        socket.share({ as: 'head', mayJoin: isWorker })
+      })
+    }
+    return 0
+  }
+
+  // A worker holds no TCP socket; its primary has the one for all of them.
+  #listenAsMember(handle: TcpHandle, server: OwnerServer): void {
+    if (!loadCluster().isWorker || typeof handle.getsockname !== 'function') return
+    if (!this.#surroundings.covers(server)) return
+    const tcp = new HandleTcpSocket(handle, this.#surroundings.ports, {})
+    this.#serve(handle, server, tcp, SOMAXCONN, { sharing: { as: 'member' }, hasRoom: () => hasRoom(server) })
+    const close = handle.close
+    handle.close = (...args) => {
+      close.apply(handle, args)
+      this.#leave(handle)
+    }
+  }
+
+  /** Lets the switch listen beside `handle`; undefined when TCP/IP could not. */
+  #serve(
+    handle: TcpHandle,
+    server: OwnerServer,
+    tcp: HandleTcpSocket,
+    backlog: number,
+    how: Pick<ListenOptions, 'sharing' | 'hasRoom'>,
+  ): SwitchSocket | undefined {
     const socket = this.#surroundings.switch.socket(tcp)
     const resource = asyncResource('TCPSERVERWRAP')
-    const inspections = holdArrivals(owner, handle)
-    const onconnection = handle.onconnection
+    const inspections = holdArrivals(server, handle)
     let family: SocketAddress['family'] = 'IPv4'
     const condition = inspections?.condition(() => showFor(family))
     const status = socket.listen(
@@ -100,37 +148,32 @@ export class Listening {
         this.#arrive(handle, family, arrival, resource)
       },
       {
-        stay: this.#listenStays(handle, owner),
+        ...how,
+        stay: server.pauseOnConnect === true ? 'pause-on-connect' : undefined,
         condition: condition && ((request) => resource.runInAsyncScope(condition, undefined, request)),
       },
     )
-    if (status !== 0) return tcp.lastStatus
+    if (status !== 0) return undefined
     const bound = tcp.localAddress()
     if (bound.ok) family = bound.value.family
     this.#listening.set(handle, { socket, tcp })
     this.#surroundings.switch.track(socket)
-    // TCP/IP first: a peer that the SAN turns away finds nobody there.
-    afterClose(handle, () => {
-      this.#listening.delete(handle)
-      this.#surroundings.switch.untrack(socket)
-      socket.close()
-    })
-    // A cluster primary takes the listener from its server on 'listening', which is emitted in the next tick.
-    process.nextTick(() => {
-      process.nextTick(() => {
-        if (handle.onconnection !== onconnection) socket.leaveSan('cluster')
-      })
-    })
-    return 0
+    return socket
   }
 
-  #listenStays(handle: TcpHandle, server: OwnerServer): Reason | undefined {
-    if (isClusterWorker()) return 'cluster'
+  #leave(handle: TcpHandle): void {
+    const entry = this.#listening.get(handle)
+    if (entry === undefined) return
+    this.#listening.delete(handle)
+    this.#surroundings.switch.untrack(entry.socket)
+    entry.socket.close()
+  }
+
+  #sharingOf(handle: TcpHandle): Sharing | undefined {
     const flags = this.#bound.get(handle)
-    if (flags === undefined) return 'inherited'
-    if ((flags & UV_TCP_REUSEPORT) !== 0) return 'reuse-port'
-    if (server.pauseOnConnect === true) return 'pause-on-connect'
-    return undefined
+    // Made elsewhere: whoever made it may accept from it, too.
+    if (flags === undefined) return { as: 'holder', descriptor: handle.fd }
+    return (flags & UV_TCP_REUSEPORT) === 0 ? undefined : { as: 'port', descriptor: handle.fd }
   }
 
   #arrive(
@@ -166,10 +209,3 @@ function showFor(family: SocketAddress['family']): ShowAddress {
   return family === 'IPv6' ? mapped : plainly
 }
 
-let clusterWorker: boolean | undefined
-
-// `net` itself loads `cluster` at every listen, so this costs nothing more.
-function isClusterWorker(): boolean {
-  clusterWorker ??= (createRequire(import.meta.url)('node:cluster') as Cluster).isWorker
-  return clusterWorker
-}

@@ -13,6 +13,7 @@ import { IncomingNotifications, OutgoingNotifications } from './notifications.ts
 import type { NotificationKind } from './notifications.ts'
 import { closeAll } from './segments.ts'
 import type { ByteBudget, Segment } from './segments.ts'
+import type { Peer } from './trust.ts'
 import type { Notifiable, Turns } from '../../native/turns.ts'
 
 /** What a link tells the socket that holds one of its slots. */
@@ -35,7 +36,9 @@ export interface LinkHost {
   /** A slot without a holder was notified: a request, or the end of one nobody took. */
   requested(link: Link, id: number): void
   /** The link can carry no further connection. */
-  linkClosed(link: Link): void
+  linkClosed(link: Link, code: WsaCode): void
+  /** The acceptor says which member of its group it is, and which there are. */
+  regrouped(link: Link, member: number, members: readonly number[]): void
 }
 
 type LinkState = 'opening' | 'up' | 'down' | 'released'
@@ -49,7 +52,8 @@ export class Link implements Notifiable {
   readonly role: 'opener' | 'acceptor'
   /** The rendezvous name it was made for. */
   readonly name: string
-  readonly peer: { readonly pid: number; readonly uid: number }
+  /** Opener: requests that the acceptor has not answered yet. */
+  unanswered = 0
   readonly #host: LinkHost
   readonly #fd: number
   readonly #memory: LinkMemory
@@ -57,6 +61,7 @@ export class Link implements Notifiable {
   readonly #freeIds: number[] = []
   /** Acceptor: the generation of the last request seen in each slot; each is taken once, however often it is announced. */
   readonly #requests: number[] = []
+  #peer: Peer
   #watcher: Watcher | undefined
   #state: LinkState = 'opening'
   #index = -1
@@ -73,16 +78,20 @@ export class Link implements Notifiable {
   #twin: Link | undefined
   #cancelIdle: Cancel | undefined
   #unknownNotifications = 0
-
-  constructor(host: LinkHost, role: Link['role'], fd: number, name: string, peer: Link['peer']) {
+  constructor(host: LinkHost, role: Link['role'], fd: number, name: string, peer: Peer) {
     this.#host = host
     this.role = role
     this.#fd = fd
     this.name = name
-    this.peer = peer
+    this.#peer = peer
     this.#memory = new LinkMemory(host.native, fd, host.budget, host.limits.maxBytesPerLink, () => {
       this.readChannel()
     })
+  }
+
+  /** Who is at the other end: for an opener what it was told, where a group answers. */
+  get peer(): Peer {
+    return this.#peer
   }
 
   get state(): LinkState {
@@ -114,9 +123,13 @@ export class Link implements Notifiable {
 
   // --- making it ----------------------------------------------------------------------------------------------------
 
-  /** Opener: offers our memory. Connections may be asked for at once; the acceptor finds them when it maps us. */
-  open(): WsaCode | 0 {
-    const status = this.#offer({ kind: 'open', segmentBytes: layout.LINK_SEGMENT_BYTES, name: this.name })
+  /**
+   * Opener: offers our memory, to this `member` where a group answers. Connections may be asked for at once; the acceptor
+   * finds them when it maps us.
+   */
+  open(member?: number): WsaCode | 0 {
+    const segmentBytes = layout.LINK_SEGMENT_BYTES
+    const status = this.#offer({ kind: 'open', segmentBytes, name: this.name, ...(member !== undefined && { member }) })
     if (status !== 0) return status
     this.#watcher = this.#host.turns.watch(this.#fd, () => {
       this.readChannel()
@@ -215,6 +228,12 @@ export class Link implements Notifiable {
         return true
       }
       if (message.kind === 'segment' && this.#state === 'up') return this.#memory.accept(message, fds)
+      if (message.kind === 'group' && this.role === 'opener' && this.#state === 'up' && fds.length === 0) {
+        // Whom we entered was the head; it has the right to let another process speak for it.
+        this.#peer = { ...this.#peer, pid: message.processId }
+        this.#host.regrouped(this, message.member, message.members)
+        return true
+      }
       if (message.kind === 'reject' && this.role === 'opener' && fds.length === 0) {
         this.fail(rejectionCode(message.code))
         return true
@@ -222,6 +241,11 @@ export class Link implements Notifiable {
     }
     closeAll(this.#host.native, fds)
     return false
+  }
+
+  /** Acceptor: says which member of its group it is. An opener that does not read this spreads less evenly, no more. */
+  tellGroup(member: number, members: readonly number[]): void {
+    if (this.#state === 'up') this.#host.native.send(this.#fd, encodeMessage({ kind: 'group', member, processId: process.pid, members }), [])
   }
 
   // --- notifications ------------------------------------------------------------------------------------------------
@@ -342,7 +366,7 @@ export class Link implements Notifiable {
     this.#watcher?.close()
     this.#memory.stop()
     this.#host.native.close(this.#fd)
-    this.#host.linkClosed(this)
+    this.#host.linkClosed(this, code)
     // Each socket hears of it in a turn of its own: what one of them does must not keep it from the others.
     for (const holder of this.#holders) {
       if (holder !== undefined) {

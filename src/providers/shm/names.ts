@@ -15,3 +15,13 @@ export function rendezvousName(address: SocketAddress): string {
 
 /** The rendezvous of a connection that moves to another process begins so. */
 export const MOVE_PREFIX = `${PREFIX}move/`
+
+/** The rendezvous of several listeners for one TCP socket, bound to `address`. */
+export function groupName(address: SocketAddress): string {
+  return `${rendezvousName(address)}/group`
+}
+
+/** The rendezvous of one of several TCP sockets that share the port. */
+export function portName(address: SocketAddress, cookie: string): string {
+  return `${rendezvousName(address)}/${cookie}`
+}

@@ -1,7 +1,7 @@
 import { WSA, formatAddress } from '../../spi/index.ts'
 import type { ProbeStep, SocketAddress, WsaCode } from '../../spi/index.ts'
 import type { ShmNative } from '../../native/shm.ts'
-import { rendezvousName } from './names.ts'
+import { groupName, portName, rendezvousName } from './names.ts'
 import { findTcpListener } from './trust.ts'
 
 /** Looks for the peer as a first connect does, and hangs up before a word is said. */
@@ -17,7 +17,9 @@ export function probePeer(native: ShmNative, destination: SocketAddress): ProbeS
   if (typeof listener === 'number')
     return note('TCP listener', listener, 'the kernel does not tell (sock_diag)')
   note('TCP listener', 0, `bound to ${formatAddress(listener.address)} by user ${String(listener.uid)}`)
-  const fd = native.connect(rendezvousName(listener.address))
+  let fd = native.connect(rendezvousName(listener.address))
+  if (fd < 0) fd = native.connect(groupName(listener.address))
+  if (fd < 0) fd = native.connect(portName(listener.address, listener.cookie))
   if (fd < 0) {
     const code = connectCode(fd)
     return note(

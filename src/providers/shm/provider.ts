@@ -1,5 +1,5 @@
 import { networkInterfaces } from 'node:os'
-import { SPI_VERSION, WSA, failure, formatAddress, isWildcard, success } from '../../spi/index.ts'
+import { SPI_VERSION, WSA, failure, isWildcard, success } from '../../spi/index.ts'
 import type {
   ProbeStep,
   ProviderData,
@@ -7,32 +7,36 @@ import type {
   SanProvider,
   SanSocket,
   ServedSubnet,
+  Sharing,
   SocketAddress,
   SocketRequest,
   StartupRequest,
   Status,
   Upcalls,
+  WsaCode,
 } from '../../spi/index.ts'
 import type { Cancel, Clock } from '../../base/clock.ts'
 import { SubnetSet } from '../../base/subnet-set.ts'
 import type { NativeCall, PollerStats, ShmNative } from '../../native/shm.ts'
 import * as layout from './layout.ts'
-import { Link } from './link.ts'
-import type { LinkHost } from './link.ts'
+import type { Link } from './link.ts'
 import type { ShmLimits } from './limits.ts'
 import type { PendingRequest, RequestQueue } from './listener.ts'
+import { acceptLink } from './accept-link.ts'
 import { KNOCK_MS, MAX_EXPECTED, decodePassage } from './moving.ts'
 import type { Passage, Ticket } from './moving.ts'
-import { rendezvousName } from './names.ts'
-import { connectCode, probePeer } from './probe.ts'
+import { makeOffer } from './offers.ts'
+import type { Offer } from './offers.ts'
+import type { GroupHost } from './group-head.ts'
+import { probePeer } from './probe.ts'
 import { Rendezvous } from './rendezvous.ts'
+import { Routes, enterRendezvous } from './routes.ts'
 import { readRequest } from './request.ts'
 import type { SlotRequest } from './request.ts'
 import { ByteBudget } from './segments.ts'
 import { agreeEnded, refuse } from './slot.ts'
 import { ShmSocket } from './socket.ts'
 import type { SocketHost } from './socket.ts'
-import { findTcpListener, identifyPeer } from './trust.ts'
 import { Turns } from '../../native/turns.ts'
 
 const FAMILIES: readonly string[] = ['IPv4', 'IPv6']
@@ -57,7 +61,7 @@ export interface ShmStats {
  * A process offers its listeners at abstract rendezvous names; the first connect to one makes a {@link Link}, which all
  * further connects use without a system call. docs/shared-memory.md has the picture.
  */
-export class ShmProvider implements SanProvider, LinkHost, SocketHost {
+export class ShmProvider implements SanProvider, GroupHost, SocketHost {
   readonly name = 'shm'
   readonly native: ShmNative
   readonly limits: ShmLimits
@@ -70,9 +74,10 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
   readonly scheduleOutside: (prepare: () => NativeCall | undefined) => void
   readonly #sockets = new Set<ShmSocket>()
   readonly #links = new Set<Link>()
-  /** Open links by destination, to save the rendezvous. */
-  readonly #routes = new Map<string, Link>()
-  readonly #listeners = new Map<string, { readonly queue: RequestQueue; readonly rendezvous: Rendezvous }>()
+  readonly routes = new Routes(this)
+  readonly #offers = new Map<RequestQueue, Offer>()
+  /** By every name that a request may ask for. */
+  readonly #listeners = new Map<string, { readonly queue: RequestQueue; readonly offer: Offer }>()
   /** Who waits under which name for the next process of its peer. */
   readonly #expected = new Map<string, { readonly secret: Uint8Array; readonly socket: Pick<ShmSocket, 'rejoin'> }>()
   /** Passages that were used and might be shown again. */
@@ -190,7 +195,7 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
   }
 
   probe(address: SocketAddress): readonly ProbeStep[] {
-    const link = this.#routes.get(formatAddress(address))
+    const link = this.routes.standing(address)
     if (link !== undefined) {
       const detail = `stands, to process ${String(link.peer.pid)}`
       return [{ what: 'link', status: 0, detail }, this.#room(true)]
@@ -234,23 +239,16 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
     this.#connections -= 1
   }
 
-  listen(queue: RequestQueue): Status {
-    const rendezvous = this.#rendezvous(rendezvousName(queue.address))
-    const status = rendezvous.open()
-    if (status === 0) this.#listeners.set(rendezvous.name, { queue, rendezvous })
-    return status
-  }
-
-  #rendezvous(name: string): Rendezvous {
-    return new Rendezvous(
-      this,
-      name,
-      () => this.#links.size < this.limits.maxLinks,
-      (link) => {
-        this.#enter(link)
-        this.#pair(link)
-      },
-    )
+  listen(queue: RequestQueue, sharing: Sharing | undefined): Status {
+    const offer = makeOffer(this, queue.address, sharing)
+    if (typeof offer === 'number') return offer
+    // Two listeners of one loop cannot be told apart by name.
+    if (offer.names.some((name) => this.#listeners.has(name))) return WSA.WSAEADDRNOTAVAIL
+    const status = offer.open()
+    if (status !== 0) return status
+    this.#offers.set(queue, offer)
+    for (const name of offer.names) this.#listeners.set(name, { queue, offer })
+    return 0
   }
 
   expect({ name, secret }: Ticket, socket: Pick<ShmSocket, 'rejoin' | 'abandoned'>): Cancel | undefined {
@@ -287,27 +285,15 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
   }
 
   #openMoved(name: string, peerPid: number): Result<Link> {
-    if (this.#links.size >= this.limits.maxLinks) return failure(WSA.WSAEPROCLIM)
-    const fd = this.native.connect(name)
-    if (fd < 0) return failure(connectCode(fd))
-    const peer = identifyPeer(this.native, fd)
-    if (typeof peer !== 'number' && peer.pid === peerPid) return this.#open(fd, name, peer)
-    this.native.close(fd)
-    return failure(typeof peer === 'number' ? peer : WSA.WSAEINVALIDPROVIDER)
+    return enterRendezvous(this, name, (peer) => peer.pid === peerPid)
   }
 
-  #open(fd: number, name: string, peer: Link['peer']): Result<Link> {
-    const link = new Link(this, 'opener', fd, name, peer)
-    this.#enter(link)
-    const status = link.open()
-    if (status !== 0) {
-      link.fail(status)
-      return failure(status)
-    }
-    this.clock.after(this.limits.handshakeMs, () => {
-      if (link.state === 'opening') link.fail(WSA.WSAETIMEDOUT)
+  #rendezvous(name: string): Rendezvous {
+    return new Rendezvous(this, name, (visit) => {
+      if (visit.message.kind === 'join') return WSA.WSAEACCES
+      acceptLink(this, name, visit, visit.message.segmentBytes)
+      return 0
     })
-    return success(link)
   }
 
   #enter(link: Link): void {
@@ -328,44 +314,35 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
   }
 
   unlisten(queue: RequestQueue): void {
-    const name = rendezvousName(queue.address)
-    const listener = this.#listeners.get(name)
-    if (listener?.queue !== queue) return
-    listener.rendezvous.close()
-    this.#listeners.delete(name)
-  }
-
-  linkTo(address: SocketAddress): Result<{ readonly link: Link; readonly listener: string }> {
-    const key = formatAddress(address)
-    const known = this.#routes.get(key)
-    if (known !== undefined) return success({ link: known, listener: known.name })
-    if (this.#links.size >= this.limits.maxLinks) return failure(WSA.WSAEPROCLIM)
-    const listener = findTcpListener(this.native, address)
-    if (typeof listener === 'number') return failure(listener)
-    const name = rendezvousName(listener.address)
-    const fd = this.native.connect(name)
-    if (fd < 0) return failure(connectCode(fd))
-    const peer = identifyPeer(this.native, fd)
-    if (typeof peer === 'number' || peer.uid !== listener.uid) {
-      this.native.close(fd)
-      return failure(typeof peer === 'number' ? peer : WSA.WSAEINVALIDPROVIDER)
-    }
-    const opened = this.#open(fd, name, peer)
-    if (!opened.ok) return opened
-    const link = opened.value
-    this.#routes.set(key, link)
-    return success({ link, listener: link.name })
-  }
-
-  forget(address: SocketAddress): void {
-    this.#routes.delete(formatAddress(address))
+    const offer = this.#offers.get(queue)
+    if (offer === undefined) return
+    offer.close()
+    this.#offers.delete(queue)
+    for (const name of offer.names) this.#listeners.delete(name)
   }
 
   // --- LinkHost -----------------------------------------------------------------------------------------------------
 
-  linkClosed(link: Link): void {
+  mayLink(): boolean {
+    return this.#links.size < this.limits.maxLinks
+  }
+
+  linked(link: Link): void {
+    this.#enter(link)
+    if (link.role === 'acceptor') this.#pair(link)
+  }
+
+  linkClosed(link: Link, code: WsaCode): void {
     this.#links.delete(link)
-    for (const [key, route] of this.#routes) if (route === link) this.#routes.delete(key)
+    this.routes.linkClosed(link, code)
+  }
+
+  linksAt(names: readonly string[]): readonly Link[] {
+    return [...this.#links].filter(({ role, name }) => role === 'acceptor' && names.includes(name))
+  }
+
+  regrouped(link: Link, member: number, members: readonly number[]): void {
+    this.routes.regrouped(link, member, members)
   }
 
   requested(link: Link, id: number): void {
@@ -398,7 +375,10 @@ export class ShmProvider implements SanProvider, LinkHost, SocketHost {
     const reachable = listener?.queue.covers(request.local) === true && this.#isHere(request.local)
     if (!reachable) refuse(pending, WSA.WSAETIMEDOUT)
     else if (!this.#plausible(request, link)) refuse(pending, WSA.WSAEACCES)
-    else if (!listener.queue.offer(pending)) refuse(pending, WSA.WSAECONNREFUSED)
+    else if (!listener.queue.offer(pending)) {
+      // Where others take connections, too, a full queue is not the last word.
+      refuse(pending, listener.offer.isShared ? WSA.WSAEPROCLIM : WSA.WSAECONNREFUSED)
+    }
   }
 
   /** Over TCP a peer could come from and go to any address of this host, in one family, and from a low port only as root. */

@@ -1,10 +1,11 @@
 import { WSA } from '../../spi/index.ts'
-import type { Status } from '../../spi/index.ts'
+import type { Status, WsaCode } from '../../spi/index.ts'
 import type { Cancel } from '../../base/clock.ts'
-import type { Watcher } from '../../native/shm.ts'
-import { Link } from './link.ts'
+import type { ShmNative, Watcher } from '../../native/shm.ts'
 import type { LinkHost } from './link.ts'
 import { decodeMessage, encodeMessage } from './messages.ts'
+import type { LinkMessage } from './messages.ts'
+import { closeAll } from './segments.ts'
 import { identifyPeer } from './trust.ts'
 import type { Peer } from './trust.ts'
 
@@ -13,27 +14,37 @@ const MAX_UNANSWERED = 64
 /** Channels taken in one go, so that a crowd at the door does not stop the loop. */
 const MAX_ACCEPTS = 16
 
-/** The listening end of one rendezvous name: turns whoever comes into a link, or sends it away with the reason. */
+/** Somebody who has come in and said what they want. */
+export interface Visit {
+  readonly fd: number
+  readonly peer: Peer
+  readonly message: LinkMessage & { kind: 'open' | 'join' }
+  readonly fds: readonly number[]
+}
+
+/** Deals with a visit: 0 when all of it, descriptors too, has been taken; else why it is sent away. */
+export type Reception = (visit: Visit) => WsaCode | 0
+
+/** The listening end of one rendezvous name: hears what whoever comes wants, or sends them away with the reason. */
 export class Rendezvous {
   readonly name: string
   readonly #host: LinkHost
-  readonly #onLink: (link: Link) => void
-  readonly #mayLink: () => boolean
+  readonly #receive: Reception
   readonly #waiting = new Set<Cancel>()
   #fd = -1
   #watcher: Watcher | undefined
 
-  constructor(host: LinkHost, name: string, mayLink: () => boolean, onLink: (link: Link) => void) {
+  constructor(host: LinkHost, name: string, receive: Reception) {
     this.#host = host
     this.name = name
-    this.#mayLink = mayLink
-    this.#onLink = onLink
+    this.#receive = receive
   }
 
   /** `WSAEADDRNOTAVAIL` when another process holds the name. */
   open(): Status {
     const fd = this.#host.native.listen(this.name)
-    if (fd < 0) return fd === -EADDRINUSE ? WSA.WSAEADDRNOTAVAIL : fd === -EMFILE ? WSA.WSAEMFILE : WSA.WSAENETDOWN
+    if (fd < 0)
+      return fd === -EADDRINUSE ? WSA.WSAEADDRNOTAVAIL : fd === -EMFILE ? WSA.WSAEMFILE : WSA.WSAENETDOWN
     this.#fd = fd
     this.#watch()
     return 0
@@ -55,8 +66,8 @@ export class Rendezvous {
       }
       if (fd < 0) return
       const peer = identifyPeer(this.#host.native, fd)
-      if (typeof peer === 'number') this.#reject(fd, peer)
-      else if (this.#waiting.size >= MAX_UNANSWERED) this.#reject(fd, WSA.WSAEPROCLIM)
+      if (typeof peer === 'number') reject(this.#host.native, fd, peer)
+      else if (this.#waiting.size >= MAX_UNANSWERED) reject(this.#host.native, fd, WSA.WSAEPROCLIM)
       else if (!this.#greet(fd, peer)) this.#await(fd, peer)
     }
   }
@@ -104,29 +115,22 @@ export class Rendezvous {
       native.close(fd)
       return true
     }
-    const message = decodeMessage(received.bytes)
-    if (typeof message !== 'object' || message.kind !== 'open' || message.name !== this.name) {
-      for (const extra of received.fds) native.close(extra)
-      this.#reject(fd, message === 'version' ? WSA.WSAVERNOTSUPPORTED : WSA.WSAEFAULT)
-      return true
-    }
-    if (!this.#mayLink()) {
-      for (const extra of received.fds) native.close(extra)
-      this.#reject(fd, WSA.WSAEPROCLIM)
-      return true
-    }
-    const link = new Link(this.#host, 'acceptor', fd, this.name, peer)
-    const status = link.welcome(message.segmentBytes, received.fds)
-    if (status === 0) this.#onLink(link)
-    else this.#reject(fd, status, link)
+    const { bytes, fds } = received
+    const message = decodeMessage(bytes)
+    const wanted = typeof message === 'object' && (message.kind === 'open' || message.kind === 'join')
+    let status: WsaCode | 0 = message === 'version' ? WSA.WSAVERNOTSUPPORTED : WSA.WSAEFAULT
+    if (wanted && message.name === this.name) status = this.#receive({ fd, peer, message, fds })
+    if (status === 0) return true
+    closeAll(native, fds)
+    reject(native, fd, status)
     return true
   }
+}
 
-  #reject(fd: number, code: number, link?: Link): void {
-    this.#host.native.send(fd, encodeMessage({ kind: 'reject', code }), [])
-    if (link === undefined) this.#host.native.close(fd)
-    else link.fail(WSA.WSA_OPERATION_ABORTED)
-  }
+/** Sends whoever is at the other end away. */
+export function reject(native: ShmNative, fd: number, code: WsaCode): void {
+  native.send(fd, encodeMessage({ kind: 'reject', code }), [])
+  native.close(fd)
 }
 
 const EAGAIN = 11

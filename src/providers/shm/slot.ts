@@ -24,6 +24,7 @@ export class Slot {
   readonly #generation: number
   readonly #own: SlotView
   #peer: SlotView | undefined
+  #unanswered = false
 
   private constructor(link: Link, id: number, generation: number, own: SlotView, peer?: SlotView) {
     this.link = link
@@ -40,8 +41,16 @@ export class Slot {
     const slot = new Slot(link, id, layout.nextGeneration(layout.generationOf(words[word] ?? 0)), own)
     clearRegion(own)
     words[word + layout.SLOT_DATA_BYTES] = writeRequest(bytes, regionByte(own) + layout.CONNECT_DATA_BYTE, request)
+    slot.#unanswered = true
+    link.unanswered += 1
     slot.#publish(layout.PHASE_OPEN)
     return slot
+  }
+
+  /** The request is answered, or there is nobody left to answer it. */
+  settle(): void {
+    if (this.#unanswered) this.link.unanswered -= 1
+    this.#unanswered = false
   }
 
   /** Acceptor: our side of a request that is to be accepted; undefined when there is no memory for it. */

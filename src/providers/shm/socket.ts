@@ -11,6 +11,7 @@ import type {
   RegisteredMemory,
   Result,
   SanSocket,
+  Sharing,
   SocketAddress,
   SocketOption,
   Status,
@@ -28,6 +29,8 @@ import type { Passage, Ticket } from './moving.ts'
 import { RequestQueue } from './listener.ts'
 import type { PendingRequest } from './listener.ts'
 import type { Piece } from '../../base/memory-pool.ts'
+import type { SlotRequest } from './request.ts'
+import type { Routes } from './routes.ts'
 import { Slot, agreeEnded, isWithdrawn, refuse } from './slot.ts'
 import { next } from './socket-state.ts'
 import type { ShmSocketEvent, ShmSocketState } from './socket-state.ts'
@@ -39,12 +42,10 @@ export interface SocketHost {
   readonly maxMemoryBytes: number
   serves(address: SocketAddress): boolean
   /** Offers the rendezvous for a listener, or takes it away. */
-  listen(queue: RequestQueue): Status
+  listen(queue: RequestQueue, sharing: Sharing | undefined): Status
   unlisten(queue: RequestQueue): void
-  /** The link to whoever listens at `address`, and the name it listens under. */
-  linkTo(address: SocketAddress): Result<{ readonly link: Link; readonly listener: string }>
-  /** The link turned out not to lead to that listener any more. */
-  forget(address: SocketAddress): void
+  /** Which connects go where. */
+  readonly routes: Routes
   /**
    * Offers the rendezvous of a peer that has moved; returns what takes it away, or undefined when too many are offered. The
    * socket hears of who comes by `rejoin`.
@@ -60,6 +61,9 @@ export interface SocketHost {
   remove(socket: ShmSocket): void
 }
 
+/** Members of a group that one connect asks; after that TCP/IP finds one with room. */
+const MAX_TRIES = 3
+
 export class ShmSocket implements SanSocket, SlotHolder {
   readonly #host: SocketHost
   readonly #family: AddressFamily
@@ -72,7 +76,9 @@ export class ShmSocket implements SanSocket, SlotHolder {
   #connectStatus: Status = 0
   #queue: RequestQueue | undefined
   #slot: Slot | undefined
-  #destination: SocketAddress | undefined
+  #sharing: Sharing | undefined
+  #request: Omit<SlotRequest, 'listener'> | undefined
+  #tries = 0
   #calleeData: Uint8Array = new Uint8Array(0)
   #memory: ConnectionMemory | undefined
   #pieces: Piece[] | undefined
@@ -148,6 +154,13 @@ export class ShmSocket implements SanSocket, SlotHolder {
     return failure(WSA.WSAENOPROTOOPT)
   }
 
+  share(sharing: Sharing): Status {
+    if (this.#isClosed) return WSA.WSAENOTSOCK
+    if (this.#state !== 'bound') return WSA.WSAEINVAL
+    this.#sharing = sharing
+    return 0
+  }
+
   listen(backlog: number): Status {
     if (this.#isClosed) return WSA.WSAENOTSOCK
     if (!(backlog >= 1)) return WSA.WSAEINVAL
@@ -158,7 +171,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
     if (this.#slot !== undefined) return WSA.WSAEISCONN
     if (this.#state !== 'bound' || this.#local === undefined) return WSA.WSAEINVAL
     const queue = new RequestQueue(this.#local, backlog, this.#pendedEnded)
-    const status = this.#host.listen(queue)
+    const status = this.#host.listen(queue, this.#sharing)
     if (status !== 0) return status
     this.#queue = queue
     this.#move('listen')
@@ -273,20 +286,34 @@ export class ShmSocket implements SanSocket, SlotHolder {
     if (this.#state !== 'bound' || this.#local === undefined) return WSA.WSAEINVAL
     if (callerData.length > MAX_CONNECT_DATA_BYTES) return WSA.WSAEMSGSIZE
     if (!this.#host.serves(address)) return WSA.WSAENETUNREACH
-    const found = this.#host.linkTo(address)
-    if (!found.ok) return found.error
-    const { link, listener } = found.value
+    this.#request = { remote: this.#local, local: address, callerData: callerData.slice() }
+    const status = this.#ask(this.#request)
+    if (status !== 0) return status
+    this.#move('connect')
+    return WSA.WSAEWOULDBLOCK
+  }
+
+  /** Sends the request to whoever listens there; 0 when it is under way. */
+  #ask(request: Omit<SlotRequest, 'listener'>): Status {
+    this.#tries += 1
+    const way = this.#host.routes.linkTo(request.local, (late) => {
+      if (this.#state !== 'connecting') return
+      const status = late.ok ? this.#askOver(late.value, request) : late.error
+      if (status !== 0) this.#connectEnded(status)
+    })
+    if (way === 'later') return 0
+    return way.ok ? this.#askOver(way.value, request) : way.error
+  }
+
+  #askOver(link: Link, request: Omit<SlotRequest, 'listener'>): Status {
     if (!this.#admit()) return WSA.WSAEPROCLIM
     const slot = link.takeSlot(this)
     if (!slot.ok) {
       this.#dismiss()
       return slot.error
     }
-    this.#destination = address
-    this.#move('connect')
-    const request = { listener, remote: this.#local, local: address, callerData }
-    this.#slot = Slot.request(link, slot.value.id, slot.value.own, request)
-    return WSA.WSAEWOULDBLOCK
+    this.#slot = Slot.request(link, slot.value.id, slot.value.own, { listener: link.name, ...request })
+    return 0
   }
 
   calleeData(): Uint8Array {
@@ -541,8 +568,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
   linkDown(code: WsaCode): void {
     switch (this.#state) {
       case 'connecting':
-        this.#host.forget(this.#destination ?? { family: 'IPv4', address: '', port: 0 })
-        this.#connectEnded(code === WSA.WSAECONNRESET ? WSA.WSAETIMEDOUT : code)
+        this.#refused(code === WSA.WSAECONNRESET ? WSA.WSAETIMEDOUT : code)
         break
       case 'connected':
         this.#peerEnded()
@@ -558,6 +584,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
   #lookAtAnswer(): void {
     const answer = this.#slot?.answer()
     if (answer === undefined) return
+    this.#slot?.settle()
     if (answer.kind === 'accepted') {
       this.#calleeData = answer.calleeData
       this.#move('accepted')
@@ -565,23 +592,40 @@ export class ShmSocket implements SanSocket, SlotHolder {
     } else if (answer.kind === 'judging') {
       this.#recordConnect(WSA.WSA_IO_PENDING)
     } else {
-      // Nobody listens there any more: the next connect looks for the listener afresh.
-      if (answer.code === WSA.WSAETIMEDOUT && this.#destination !== undefined) this.#host.forget(this.#destination)
-      this.#connectEnded(answer.code)
+      this.#refused(answer.code)
     }
+  }
+
+  // Of several listeners another may have room, or still be there.
+  #refused(code: WsaCode): void {
+    const request = this.#request
+    const slot = this.#slot
+    if (request === undefined || slot === undefined) return
+    const { routes } = this.#host
+    // Nobody listens there any more: the next connect looks for the listener afresh.
+    if (code === WSA.WSAETIMEDOUT) routes.forget(request.local, slot.link)
+    const elsewhere = code === WSA.WSAETIMEDOUT || code === WSA.WSAEPROCLIM
+    if (elsewhere && this.#tries < MAX_TRIES && routes.hasOthers(request.local)) {
+      this.#giveBack(slot)
+      code = this.#ask(request) || code
+      if (this.#slot !== undefined) return
+    }
+    this.#connectEnded(code)
   }
 
   // The slot goes back at once: whoever refused is through with it.
   #connectEnded(code: WsaCode): void {
     this.#move('refused')
-    const slot = this.#slot
-    this.#slot = undefined
-    if (slot !== undefined) {
-      slot.end(true)
-      slot.link.free(slot.id)
-      this.#dismiss()
-    }
+    if (this.#slot !== undefined) this.#giveBack(this.#slot)
     this.#recordConnect(code)
+  }
+
+  #giveBack(slot: Slot): void {
+    this.#slot = undefined
+    slot.end(true)
+    slot.settle()
+    slot.link.free(slot.id)
+    this.#dismiss()
   }
 
   #recordConnect(status: Status): void {
@@ -598,6 +642,7 @@ export class ShmSocket implements SanSocket, SlotHolder {
     const slot = this.#slot
     if (slot === undefined) return
     this.#slot = undefined
+    slot.settle()
     this.#move('released')
     for (const piece of this.#pieces ?? []) slot.link.memory.give(piece)
     this.#pieces = undefined

@@ -14,6 +14,7 @@ import type {
   SanProvider,
   SanSocket,
   ServedSubnet,
+  Sharing,
   SocketAddress,
   SocketOption,
   SocketRequest,
@@ -198,6 +199,11 @@ export class InterceptedSocket implements SanSocket {
 
   getSockOpt(option: SocketOption): Result<number> {
     return this.#interceptor.result(this.#call('getSockOpt', option), () => this.#socket.getSockOpt(option))
+  }
+
+  share(sharing: Sharing): Status {
+    const call = this.#call('share', sharing)
+    return this.#interceptor.status(call, () => this.#socket.share?.(sharing) ?? WSA.WSAEOPNOTSUPP)
   }
 
   listen(backlog: number): Status {
