@@ -6,6 +6,7 @@
 
 #include "fabric.h"
 #include "fabric_library.h"
+#include "interface.h"
 
 namespace sockswitch {
 namespace {
@@ -210,6 +211,7 @@ class JsFabric : public Napi::ObjectWrap<JsFabric> {
 };
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  exports.Set("interface", kInterface);
   exports.Set("problem", LoadFabricLibrary());
   exports.Set("version", FabricLibraryVersion());
   exports.Set("Fabric", JsFabric::Define(env));

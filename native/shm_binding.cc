@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "channel.h"
+#include "interface.h"
 #include "memory.h"
 #include "poller.h"
 #include "tcp.h"
@@ -464,6 +465,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new OwnedDescriptors);
   Owned(env).KeepSpare();
   PrepareTcp();
+  exports.Set("interface", kInterface);
   exports.Set("createMemory", Napi::Function::New<JsCreateMemory>(env));
   exports.Set("mapMemory", Napi::Function::New<JsMapMemory>(env));
   exports.Set("unmap", Napi::Function::New<JsUnmap>(env));

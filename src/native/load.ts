@@ -5,6 +5,9 @@ import { fileURLToPath } from 'node:url'
 import type { FabricNative } from './fabric.ts'
 import type { ShmNative } from './shm.ts'
 
+/** Goes up whenever a function of an addon changes; `native/interface.h` holds the same number. */
+const INTERFACE = 1
+
 export type Loaded<Native = ShmNative> = { readonly native: Native } | { readonly reason: string }
 
 let loaded: Loaded | undefined
@@ -42,7 +45,9 @@ function load<Native>(name: string): Loaded<Native> {
     join(root, 'native', 'build', 'Release', name),
   ]) {
     try {
-      return { native: require(path) as Native }
+      const addon = require(path) as Native & { readonly interface?: number }
+      if (addon.interface === INTERFACE) return { native: addon }
+      tried.push(`${path} (built for another version of sockswitch)`)
     } catch (error) {
       tried.push(`${path} (${firstLine(error)})`)
     }
