@@ -154,10 +154,13 @@ export class Link {
     this.#checkOutbox()
   }
 
-  /** The endpoint has ended; `errno` is 0 when the peer ended it in order. */
+  /**
+   * The endpoint has ended, with what errno the fabric says. It tells a peer that died from a wire that failed no better than
+   * that: a stream that had not ended before is cut off.
+   */
   endpointEnded(errno: number): void {
     if (this.#state !== 'opening') {
-      this.fail(errno === 0 ? WSA.WSAECONNRESET : WSA.WSAECONNABORTED)
+      this.fail(WSA.WSAECONNABORTED)
       return
     }
     const refusal = decodeRefusal(this.#fabric.peerData(this.id))
@@ -182,7 +185,7 @@ export class Link {
   #checkOutbox(): void {
     if (this.#outbox.broken === 0) return
     this.#host.turns.schedule(() => {
-      this.fail(WSA.WSAECONNRESET)
+      this.fail(WSA.WSAECONNABORTED)
     })
   }
 
@@ -199,7 +202,7 @@ export class Link {
     // The message may have ended the link.
     if (!this.lives) return
     if (this.#fabric.receive(this.id, buffer) !== 0) {
-      this.fail(WSA.WSAECONNRESET)
+      this.fail(WSA.WSAECONNABORTED)
       return
     }
     this.#outbox.owe()
