@@ -65,6 +65,7 @@ async function connectSwitched(
     if (connected['way'] === 'san') return connected
     assert.match(String(connected['way']), /^(starting|handshake-timeout)$/, JSON.stringify(connected))
     await client.ask('close', { key })
+    await client.event(`closed ${key}`)
   }
 }
 
