@@ -2,6 +2,7 @@
 import { join, relative } from 'node:path'
 import { InvalidArgumentError, Option, program } from 'commander'
 import { carriageFaults, compare, roundsOf, type Comparison } from './harness/compare.ts'
+import { crowd } from './harness/crowd.ts'
 import { describeLine, describeMachine } from './harness/machine.ts'
 import type { Measure } from './harness/measure.ts'
 import { allMeasures } from './harness/measures.ts'
@@ -24,6 +25,7 @@ interface Options {
   readonly html: string
   readonly quick: boolean
   readonly pin: boolean
+  readonly busy: number
 }
 
 program
@@ -38,6 +40,7 @@ program
   .addOption(output('--html <file>', 'where to write the page with charts', '.bench/result.html'))
   .option('--quick', 'short runs, for a look rather than for a number', false)
   .option('--pin', 'servers on processor 0, clients on processor 1, by taskset', false)
+  .option('--busy <n>', 'programs that keep processors busy meanwhile', readCount, 0)
   .addHelpText(
     'after',
     `\nMeasures: ${allMeasures(0)
@@ -64,9 +67,12 @@ if (machine.loadBefore > BUSY_LOAD) {
     `Other work is running (load ${machine.loadBefore.toFixed(2)}): trust ratios little, absolutes not at all.`,
   )
 }
+if (options.busy > 0) progress.note(`Beside ${options.busy} programs that take all the processor they get.`)
+const endCrowd = crowd(options.busy)
 const comparisons: Comparison[] = []
 for (const measure of measures) comparisons.push(await compare(measure, options.pairs, options, progress))
 progress.end()
+endCrowd()
 
 const faults = carriageFaults(comparisons)
 const verdicts = judge(comparisons)
@@ -78,6 +84,7 @@ const report: Report = {
   pairs: options.pairs,
   profile: options.profile ?? '',
   pinned: options.pin,
+  busy: options.busy,
   comparisons,
   carriageFaults: faults,
   verdicts,

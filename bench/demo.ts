@@ -21,7 +21,7 @@ const PROOF =
   "Proved: the kernel's table of TCP connections held every connection of the stock runs, and none of the switched ones."
 
 const options = program.opts<{ quick: boolean; pin: boolean }>()
-const setting = { modes: ['stock', 'switched'] as const, durationMs: options.quick ? 300 : 600 }
+const setting = { modes: ['stock', 'switched'] as const, durationMs: options.quick ? 300 : 400 }
 const pairs = options.quick ? 1 : 3
 const measures = [
   roundTrip(64, setting),

@@ -14,6 +14,8 @@ export interface Report {
   readonly pairs: number
   readonly profile: string
   readonly pinned: boolean
+  /** Programs that kept processors busy meanwhile. */
+  readonly busy: number
   readonly comparisons: readonly Comparison[]
   /** Runs that were not carried the way their mode says. */
   readonly carriageFaults: readonly string[]
