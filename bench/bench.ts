@@ -8,7 +8,7 @@ import type { Measure } from './harness/measure.ts'
 import { allMeasures } from './harness/measures.ts'
 import { ROOT, switchFault } from './harness/paths.ts'
 import { Progress } from './harness/progress.ts'
-import { writeHtml, writeJson, type Report, type Table } from './harness/report.ts'
+import { writeHtml, writeJson, writeSvg, type Report, type Table } from './harness/report.ts'
 import { comparisonTable, verdictTable } from './harness/tables.ts'
 import { judge } from './harness/targets.ts'
 
@@ -23,6 +23,7 @@ interface Options {
   readonly profile?: string
   readonly json: string
   readonly html: string
+  readonly svg?: string
   readonly quick: boolean
   readonly pin: boolean
   readonly busy: number
@@ -38,6 +39,7 @@ program
   .addOption(new Option('--profile <name>', 'SOCKSWITCH_PROFILE').choices(['latency', 'balanced', 'cpu']))
   .addOption(output('--json <file>', 'where to write the result', '.bench/result.json'))
   .addOption(output('--html <file>', 'where to write the page with charts', '.bench/result.html'))
+  .option('--svg <file>', 'where to write the picture of the gains alone')
   .option('--quick', 'short runs, for a look rather than for a number', false)
   .option('--pin', 'servers on processor 0, clients on processor 1, by taskset', false)
   .option('--busy <n>', 'programs that keep processors busy meanwhile', readCount, 0)
@@ -91,6 +93,7 @@ const report: Report = {
 }
 await writeJson(options.json, report)
 await writeHtml(options.html, report, tables)
+if (options.svg !== undefined) await writeSvg(options.svg, report)
 
 for (const { title, comparisons: rows, columns } of tables) {
   console.log(`\n${title}\n${comparisonTable(rows, columns)}`)

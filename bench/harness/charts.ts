@@ -1,5 +1,5 @@
 import { init, type EChartsOption } from 'echarts'
-import { valueOf, type Comparison } from './compare.ts'
+import { gainOf, valueOf, type Comparison } from './compare.ts'
 import { formatSize } from './format.ts'
 import type { Metric } from './measure.ts'
 import { P50, P99, THROUGHPUT } from './metrics.ts'
@@ -7,6 +7,8 @@ import { MODES, type Mode } from './modes.ts'
 
 const WIDTH_PX = 900
 const HEIGHT_PX = 420
+const HEAD_HEIGHT_PX = 80
+const BAR_HEIGHT_PX = 26
 
 const COLOURS: Record<Mode, string> = {
   stock: '#6b7280',
@@ -25,6 +27,49 @@ interface Axis {
 interface Line {
   readonly metric: Metric
   readonly dashed?: boolean
+}
+
+/** @returns An SVG document that shows at a glance what switching gains, or undefined where nothing was switched. */
+export function chartOfGains(comparisons: readonly Comparison[]): string | undefined {
+  const bars = comparisons.flatMap((comparison) => {
+    const [metric] = comparison.measure.metrics
+    const gain = metric && gainOf(comparison, metric, 'switched', 'stock')
+    return gain === undefined ? [] : [{ title: comparison.measure.title, ...gain }]
+  })
+  if (bars.length === 0) return undefined
+  return renderSvg(
+    {
+      animation: false,
+      title: { text: 'Switched against TCP/IP over loopback: times better', left: 'center' },
+      textStyle: { fontFamily: 'system-ui, sans-serif' },
+      grid: { left: 250, right: 60, top: 50, bottom: 30 },
+      yAxis: {
+        type: 'category',
+        inverse: true,
+        data: bars.map(({ title }) => title),
+        axisTick: { show: false },
+      },
+      xAxis: {
+        type: 'log',
+        min: ({ min }: { min: number }) => (min < 1 ? 0.1 : 1),
+        axisLabel: { formatter: '{value}x' },
+      },
+      series: [
+        {
+          type: 'bar',
+          color: COLOURS.switched,
+          barWidth: '60%',
+          data: bars.map(({ median }) => median),
+          label: {
+            show: true,
+            position: 'right',
+            formatter: ({ value }) => `${Number(value).toPrecision(2)}x`,
+          },
+        },
+      ],
+    },
+    HEAD_HEIGHT_PX + bars.length * BAR_HEIGHT_PX,
+  )
 }
 
 /** @returns SVG documents, one per kind of measure that was made at several sizes. */
@@ -67,8 +112,8 @@ function chart(comparisons: readonly Comparison[], axis: Axis, lines: readonly L
   ]
 }
 
-function renderSvg(option: EChartsOption): string {
-  const surface = init(null, null, { renderer: 'svg', ssr: true, width: WIDTH_PX, height: HEIGHT_PX })
+function renderSvg(option: EChartsOption, height = HEIGHT_PX): string {
+  const surface = init(null, null, { renderer: 'svg', ssr: true, width: WIDTH_PX, height })
   try {
     surface.setOption(option)
     return surface.renderToSVGString()

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { loadShm } from '../../src/native/load.ts'
 
 /** The repository: this file runs as dist/bench/harness/paths.js. */
 export const ROOT = join(import.meta.dirname, '../../..')
@@ -20,6 +21,9 @@ export function appFile(name: string): string {
 
 /** Says why no switched process can be started, or undefined where one can. */
 export function switchFault(): string | undefined {
-  if (existsSync(REGISTER_FILE)) return undefined
-  return `Cannot start a switched process: ${relative(ROOT, REGISTER_FILE)} is missing; run "npm run build"`
+  if (!existsSync(REGISTER_FILE)) {
+    return `Cannot start a switched process: ${relative(ROOT, REGISTER_FILE)} is missing; run "npm run build"`
+  }
+  const loaded = loadShm()
+  return 'reason' in loaded ? `Cannot start a switched process: ${loaded.reason}` : undefined
 }

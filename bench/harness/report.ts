@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { chartsBySize } from './charts.ts'
+import { chartOfGains, chartsBySize } from './charts.ts'
 import { gainOf, valueOf, type Comparison } from './compare.ts'
 import { describeLine, type Machine } from './machine.ts'
 import { comparisonRows, type Columns } from './tables.ts'
@@ -60,11 +60,13 @@ export async function writeHtml(file: string, report: Report, tables: readonly T
       failure === undefined ? [] : [`${measure.title}, ${failure}`],
     ),
   ]
+  const gains = chartOfGains(comparisons)
+  const charts = [...(gains === undefined ? [] : [gains]), ...chartsBySize(comparisons)]
   const body = [
     '<h1>sockswitch against stock Node.js</h1>',
     ...about,
     ...faults.map((fault) => `<p class="bad">${escaped(fault)}</p>`),
-    ...chartsBySize(comparisons).map((svg) => `<figure>${svg}</figure>`),
+    ...charts.map((svg) => `<figure>${svg}</figure>`),
     '<h2>Targets</h2>',
     htmlTable([['target', 'measured', ''], ...verdicts.map((verdict) => Object.values(verdict) as string[])]),
     ...tables.flatMap(({ title, comparisons: rows, columns }) => [
@@ -73,6 +75,13 @@ export async function writeHtml(file: string, report: Report, tables: readonly T
     ]),
   ]
   await write(file, PAGE_HEAD + body.join('\n') + '\n</html>\n')
+}
+
+/** The picture of the gains alone, for a page that shows it. */
+export async function writeSvg(file: string, { comparisons }: Report): Promise<void> {
+  const svg = chartOfGains(comparisons)
+  if (svg === undefined) throw new Error(`Cannot write ${file}: nothing was measured switched against stock`)
+  await write(file, svg + '\n')
 }
 
 export interface Table {
