@@ -25,7 +25,8 @@ async function echo(socket: WinsockSocket): Promise<void> {
       await socket.blocking.send(buffer.subarray(0, length))
     }
   } catch {
-    // The connection was lost; its other end finds out by itself.
+    // What was sent may be lost: its other end must not take this for a good end.
+    socket.setsockopt('SO_LINGER', 0)
   }
   socket.closesocket()
 }

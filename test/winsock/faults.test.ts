@@ -52,8 +52,11 @@ const PLANS: readonly (readonly [title: string, plan: readonly Fault[]])[] = [
   ...DELAYABLE.map((call) => [`every ${call} is late`, [{ call, delayMs: 3 }]] as const),
 ]
 
+const children = new Set<ChildProcess>()
+
 async function serverWith(plan: readonly Fault[]): Promise<{ child: ChildProcess; address: SocketAddress }> {
   const child = fork(SIDE, [JSON.stringify(plan)])
+  children.add(child)
   const [{ address }] = (await once(child, 'message')) as [{ address: SocketAddress }]
   return { child, address }
 }
@@ -96,6 +99,8 @@ describe('each call of a provider fails or is late, between two processes', { ti
   after(async () => {
     cleanUp()
     if (healthy !== undefined) await end(healthy.child)
+    // Those of tests that failed.
+    for (const child of children) child.kill('SIGKILL')
   })
 
   for (const [title, plan] of PLANS) {

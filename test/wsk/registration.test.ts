@@ -5,11 +5,12 @@ import { tcpip } from '../../src/providers/tcpip/index.ts'
 import { Switch } from '../../src/switch/switch.ts'
 import * as wsk from '../../src/faces/wsk/index.ts'
 import type { WskProviderNpi } from '../../src/faces/wsk/index.ts'
+import { FakeClock } from '../switch/fake-clock.ts'
 import { Station, begin, turns } from './station.ts'
 
 const VERSION = wsk.MAKE_WSK_VERSION(1, 0)
 
-function subsystem(options: { readonly ready?: boolean } = {}): wsk.Wsk {
+function subsystem(options: { readonly ready?: boolean; readonly clock?: FakeClock } = {}): wsk.Wsk {
   return wsk.createWsk({ switch: new Switch({ san: [] }), tcpip: tcpip(), ...options })
 }
 
@@ -38,16 +39,16 @@ describe('WSK registration', () => {
     await assert.rejects(provider.WskDeregister(other.registration), /Cannot deregister/)
   })
 
-  test('WSK-REG-5 WSK-REG-6 WSK-REG-15 a capture waits as long as it was told, and no longer', async (t) => {
-    t.mock.timers.enable({ apis: ['setTimeout'] })
-    const provider = subsystem({ ready: false })
+  test('WSK-REG-5 WSK-REG-6 WSK-REG-15 a capture waits as long as it was told, and no longer', async () => {
+    const clock = new FakeClock()
+    const provider = subsystem({ ready: false, clock })
     const { registration, npi } = register(provider)
     assert.equal(
       provider.WskCaptureProviderNPI(registration, wsk.WSK_NO_WAIT, npi),
       wsk.STATUS_DEVICE_NOT_READY,
     )
     const bounded = provider.WskCaptureProviderNPI(registration, 100, npi)
-    t.mock.timers.tick(100)
+    clock.advance(100)
     assert.equal(await bounded, wsk.STATUS_DEVICE_NOT_READY)
     assert.equal(npi.value, undefined)
     const endless = provider.WskCaptureProviderNPI(registration, wsk.WSK_INFINITE_WAIT, npi)
