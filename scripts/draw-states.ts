@@ -16,6 +16,7 @@ import { TRANSITIONS as REGISTRATION } from '../src/faces/wsk/wsk.ts'
 import { TRANSITIONS as TCP_STREAM } from '../src/providers/tcpip/stream-state.ts'
 import { TRANSITIONS as REQUEST } from '../src/switch/incoming.ts'
 import { TRANSITIONS as MOVING } from '../src/switch/session/moving-state.ts'
+import { TRANSITIONS as PEER } from '../src/switch/session/peer-state.ts'
 import { TRANSITIONS as SESSION } from '../src/switch/session/session-state.ts'
 import { TRANSITIONS as SOCKET } from '../src/switch/socket-state.ts'
 
@@ -53,6 +54,12 @@ const MACHINES: readonly Machine[] = [
     source: 'src/switch/session/session-state.ts',
     starts: ['negotiating'],
     table: SESSION,
+  },
+  {
+    title: 'The peer of a session',
+    source: 'src/switch/session/peer-state.ts',
+    starts: ['there'],
+    table: PEER,
   },
   {
     title: 'The hand-over of a session to another process',

@@ -310,6 +310,26 @@ describe('a hand-over that comes to nothing', () => {
   })
 })
 
+describe('an owner that closes when it is told that the session goes on', () => {
+  test('WSD-DUP-8, -17 writes nothing into memory that is not its own any more, and its wish fails', async () => {
+    const { hosts, client, server } = await world()
+    const one = suspend(client, PIDS[2])
+    const other = suspend(server, PIDS[0])
+    await settle(8)
+    assert.ok(one.results[0]?.ok)
+    server.onReadable = () => {
+      server.session.close()
+    }
+    hosts[1].journal.clear()
+    const there = await resume(hosts[2], one.results[0].value)
+    const labels = hosts[1].journal.labels().filter((label) => label.startsWith('san.'))
+    assert.equal(labels.at(-1), 'san.close')
+    assert.deepEqual(other.results, [{ ok: false, error: WSA.WSA_OPERATION_ABORTED }])
+    assert.equal(server.writableCalls, 0)
+    assert.equal(there.session.readEnd(), 'end')
+  })
+})
+
 describe('a hand-over is not begun', () => {
   test('WSD-DUP-6 where it cannot be, before any byte is at risk', async () => {
     const cannot = await world({ limits: { duplicates: false } })

@@ -1,7 +1,7 @@
 import type { EventSwitches } from './events.ts'
 import type { Timing } from './control-table.ts'
 import { basicDispatch } from './dispatch-tables.ts'
-import { Machine } from './machine.ts'
+import { Machine } from '../../base/machine.ts'
 import { SocketCore } from './socket.ts'
 import { BASIC } from './socket-states.ts'
 

@@ -4,7 +4,7 @@ import type { Arrived } from './connection.ts'
 import { connectionDispatch } from './dispatch-tables.ts'
 import type { WskClientConnectionDispatch } from './dispatch.ts'
 import { Irp } from './irp.ts'
-import { Machine } from './machine.ts'
+import { Machine } from '../../base/machine.ts'
 import type { SocketCore, SocketParts } from './socket.ts'
 import { CONNECTION } from './socket-states.ts'
 

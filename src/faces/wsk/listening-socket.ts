@@ -13,7 +13,7 @@ import type {
 import { CONNECTION_EVENTS, EventSwitches } from './events.ts'
 import type { IrpSink } from './irp.ts'
 import { Listener } from './listener.ts'
-import { Machine } from './machine.ts'
+import { Machine } from '../../base/machine.ts'
 import { SocketCore } from './socket.ts'
 import type { SocketParts } from './socket.ts'
 import { LISTENING } from './socket-states.ts'

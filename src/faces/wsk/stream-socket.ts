@@ -8,7 +8,7 @@ import type { WskClientConnectionDispatch, WskClientStreamDispatch, WskConnectio
 import { CONNECTION_EVENTS, EventSwitches } from './events.ts'
 import type { IrpSink } from './irp.ts'
 import { Listener } from './listener.ts'
-import { Machine } from './machine.ts'
+import { Machine } from '../../base/machine.ts'
 import type { SocketParts } from './socket.ts'
 import { STREAM } from './socket-states.ts'
 import { STATUS } from './status.ts'

@@ -1,3 +1,5 @@
+import type { EventOf, StateOf, Table } from '../../base/machine.ts'
+
 /** Which event is legal when, for the hand-over of a session to another process; docs/states.md is drawn from it. */
 export const TRANSITIONS = {
   /** `ask`: we want to hand our end over. `asked`: the peer wants to hand over its own. */
@@ -10,14 +12,7 @@ export const TRANSITIONS = {
   resuming: { confirmed: 'running' },
   /** Another process has our end. */
   moved: {},
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table
 
-export type MovingState = keyof typeof TRANSITIONS
-type KeysOf<T> = T extends unknown ? keyof T : never
-export type MovingEvent = KeysOf<(typeof TRANSITIONS)[MovingState]>
-
-/** The state that `event` leads to, or undefined where it is illegal. */
-export function next(state: MovingState, event: MovingEvent): MovingState | undefined {
-  const row: Partial<Record<MovingEvent, MovingState>> = TRANSITIONS[state]
-  return row[event]
-}
+export type MovingState = StateOf<typeof TRANSITIONS>
+export type MovingEvent = EventOf<typeof TRANSITIONS>

@@ -1,3 +1,5 @@
+import type { EventOf, StateOf, Table } from '../../base/machine.ts'
+
 /** Which event is legal when, for a session; docs/states.md is drawn from it. */
 export const TRANSITIONS = {
   /** The acceptor waits until the initiator goes through with it. */
@@ -10,14 +12,7 @@ export const TRANSITIONS = {
   finished: { reset: 'reset', close: 'closed' },
   reset: { close: 'closed' },
   closed: {},
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table
 
-export type SessionState = keyof typeof TRANSITIONS
-type KeysOf<T> = T extends unknown ? keyof T : never
-export type SessionEvent = KeysOf<(typeof TRANSITIONS)[SessionState]>
-
-/** The state that `event` leads to, or undefined where it is illegal. */
-export function next(state: SessionState, event: SessionEvent): SessionState | undefined {
-  const row: Partial<Record<SessionEvent, SessionState>> = TRANSITIONS[state]
-  return row[event]
-}
+export type SessionState = StateOf<typeof TRANSITIONS>
+export type SessionEvent = EventOf<typeof TRANSITIONS>

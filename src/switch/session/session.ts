@@ -1,28 +1,15 @@
 import { Overlapped, SOCKET_OPTIONS, WSA } from '../../spi/index.ts'
-import type {
-  ConnectionMemory,
-  ProviderLimits,
-  SanSocket,
-  SocketOption,
-  Status,
-  Stream,
-  StreamOwner,
-  WsaCode,
-} from '../../spi/index.ts'
-import { invariant } from '../../base/invariant.ts'
-import { BlockSender } from './block-sender.ts'
+import type { SanSocket, SocketOption, Status, Stream, StreamOwner } from '../../spi/index.ts'
 import type { LargeDone } from './block-sender.ts'
-import { FEATURE_MOVE, FEATURE_RDMA_READ } from './hello.ts'
-import type { Hello } from './hello.ts'
+import { Halves } from './halves.ts'
+import type { SessionParts } from './halves.ts'
+import { FEATURE_MOVE } from './hello.ts'
 import * as layout from './layout.ts'
+import { Life } from './life.ts'
 import { Mover } from './mover.ts'
 import type { Suspended } from './mover.ts'
-import { PACKED_VERSION, encodePacked } from './packed.ts'
-import type { PackedSession, Unread } from './packed.ts'
-import { Receiver } from './receiver.ts'
-import { Sender } from './sender.ts'
-import { next } from './session-state.ts'
-import type { SessionEvent, SessionState } from './session-state.ts'
+import type { SessionState } from './session-state.ts'
+import { Writing } from './writing.ts'
 
 /** Whoever uses a session hears from it through these, never from inside a call into it. */
 export interface SessionOwner extends StreamOwner {
@@ -32,20 +19,9 @@ export interface SessionOwner extends StreamOwner {
   urgent?(): void
 }
 
-export interface SessionParts {
-  readonly socket: SanSocket
-  readonly memory: ConnectionMemory
-  readonly limits: ProviderLimits
-  readonly peerHello: Hello
-  readonly role: 'initiator' | 'acceptor'
-  /** Where both streams begin, for tests: cursors wrap at 2³², and nobody wants to send so much. 0 unless said otherwise. */
-  readonly firstCursor?: number
-  /** What another process has packed: the session goes on where it stood. */
-  readonly resumed?: PackedSession
-}
-
 /**
- * One connection over a SAN: a byte stream each way, half-close and reset, with the meaning TCP gives them on Linux.
+ * One connection over a SAN: a byte stream each way, half-close and reset, with the meaning TCP gives them on Linux. What
+ * has no comment here is {@link Stream}'s.
  *
  * @source WSD §3.9, §3.12, §3.13, §3.20; docs/session-protocol.md
  */
@@ -53,102 +29,60 @@ export class Session implements Stream {
   readonly socket: SanSocket
   /** What is taken is in the peer's hands. */
   readonly unsent = 0
-  #parts: SessionParts
-  #sender: Sender
-  #receiver: Receiver
+  readonly #parts: SessionParts
+  readonly #halves: Halves
+  readonly #life: Life
+  readonly #writing: Writing
   /** Made when either side wants to move to another process. */
   #mover: Mover | undefined
-  /** Made for the first large send. */
-  #blocks: BlockSender | undefined
   readonly #receive = new Overlapped({
     completed: (status) => {
       this.#received(status)
     },
   })
   #owner: SessionOwner | undefined
-  #state: SessionState = 'negotiating'
-  /** What a write can take without anybody reading. */
-  readonly #sendBufferBytes: number
-  #peerGone = false
-  /** Nobody knows what became of the peer. */
-  #lost = false
-  #blocked = false
-  /** A write went to a peer that had closed: the next one fails, as after the reset it would provoke. */
-  #wroteIntoClosed = false
-  #bytesRead = 0
-  #bytesWritten = 0
 
   constructor(parts: SessionParts) {
-    this.socket = parts.socket
-    const maxRingBytes = Math.min(parts.limits.maxMemoryBytes, parts.peerHello.maxRingBytes)
-    this.#sendBufferBytes = Math.max(maxRingBytes, parts.limits.regionBytes)
+    const { socket, role, resumed } = parts
+    this.socket = socket
     this.#parts = parts
-    const { resumed, firstCursor = 0 } = parts
-    this.#sender = this.#newSender(resumed?.sent ?? firstCursor)
-    this.#receiver = this.#newReceiver(resumed?.received ?? firstCursor)
+    this.#halves = new Halves(parts, () => {
+      if (this.#life.canRead) this.#owner?.readable()
+    })
+    this.#life = new Life(socket, this.#halves)
+    this.#writing = new Writing(this.#life, this.#halves)
     this.#post()
     if (resumed !== undefined) {
-      this.#resume(resumed)
-    } else if (parts.role === 'initiator') {
-      this.#sender.raise(layout.FLAG_OPEN)
-      this.#move('agreed')
+      this.#movable().resume(resumed)
+    } else if (role === 'initiator') {
+      this.#halves.sender.raise(layout.FLAG_OPEN)
+      this.#life.move('agreed')
     }
   }
 
-  #newSender(firstCursor: number): Sender {
-    const { socket, memory, limits, peerHello } = this.#parts
-    const maxRingBytes = Math.min(limits.maxMemoryBytes, peerHello.maxRingBytes)
-    return new Sender(socket, memory, maxRingBytes, limits.pieceBytes, firstCursor)
-  }
-
-  #newReceiver(firstCursor: number, memory = this.#parts.memory, before?: Unread): Receiver {
-    const { socket, limits, peerHello } = this.#parts
-    const { maxRingBytes } = peerHello
-    return new Receiver({
-      socket,
-      memory,
-      maxRingBytes,
-      firstCursor,
-      rdma: limits.rdma,
-      onFetched: this.#fetched,
-      before,
-    })
-  }
-
   get state(): SessionState {
-    return this.#state
+    return this.#life.state
   }
   get bytesRead(): number {
-    return this.#bytesRead
+    return this.#life.bytesRead
   }
   get bytesWritten(): number {
-    return this.#bytesWritten
+    return this.#life.bytesWritten
   }
 
-  /** Who hears of what happens. What has happened before is told by a later event or found by asking. */
   attach(owner: SessionOwner): void {
     this.#owner = owner
   }
 
-  #move(event: SessionEvent): void {
-    const to = next(this.#state, event)
-    invariant(to, `${event} is legal in session state ${this.#state}`)
-    this.#state = to
+  /** What only concerns TCP's packets is as good as set. */
+  setOption(option: SocketOption, value: number): Status {
+    return SOCKET_OPTIONS[option] === 'provider' ? this.socket.setSockOpt(option, value) : 0
   }
 
   // --- sending ------------------------------------------------------------------------------------------------------
 
-  /**
-   * Takes what fits of `chunks`, from byte `offset` of the one at `index` on. Fewer bytes than offered: the writer is
-   * blocked, and {@link SessionOwner.writable} follows.
-   *
-   * @returns bytes taken; or, negative, `WSAESHUTDOWN` after the end was sent here or the peer has closed,
-   *   `WSAECONNRESET` after a reset.
-   */
   write(chunks: readonly Uint8Array[], index = 0, offset = 0): number {
-    const refused = this.#refusal(chunks, index, offset)
-    if (refused !== undefined) return refused
-    return this.#wrote(this.#sender.write(chunks, index, offset), remaining(chunks, index, offset))
+    return this.#writing.write(chunks, index, offset)
   }
 
   /**
@@ -158,8 +92,7 @@ export class Session implements Stream {
    * @source MSG_OOB; WSD-URG-1, -2, -5
    */
   sendUrgent(bytes: Uint8Array): number {
-    const refused = this.#refusal([bytes], 0, 0)
-    return refused ?? this.#wrote(this.#sender.writeUrgent(bytes), bytes.length)
+    return this.#writing.writeUrgent(bytes)
   }
 
   /**
@@ -175,100 +108,47 @@ export class Session implements Stream {
    * @source WSD-LARGE-1, -2, -1E; WSD-XFER-13
    */
   sendLarge(bytes: Uint8Array, done: LargeDone): Status {
-    const { socket, memory, limits, peerHello } = this.#parts
-    if (this.#state !== 'open' && this.#state !== 'halfOpen') {
-      return this.#state === 'reset' ? WSA.WSAECONNRESET : WSA.WSAESHUTDOWN
-    }
-    if (this.#peerGone || (this.#receiver.flags & (layout.FLAG_ABORT | layout.FLAG_CLOSED)) !== 0) return WSA.WSAECONNRESET
-    if (!this.#isRunning) return WSA.WSAEALREADY
-    const peerReads = (peerHello.features & FEATURE_RDMA_READ) !== 0
-    this.#blocks ??= new BlockSender(socket, memory, peerReads ? limits.rdma : undefined)
-    const status = this.#blocks.send(bytes, this.#sender.produced, done)
-    if (status !== 0) return status
-    this.#bytesWritten += bytes.length
-    this.#sender.announce()
-    return 0
+    return this.#writing.sendLarge(bytes, done)
   }
 
   /** Up to this many bytes are always written; infinitely many where large sends cannot be. */
   get largeThresholdBytes(): number {
-    const { limits, peerHello } = this.#parts
-    const possible = (peerHello.features & FEATURE_RDMA_READ) !== 0 ? limits.rdma : undefined
-    return possible?.thresholdBytes ?? Infinity
+    return this.#halves.large?.thresholdBytes ?? Infinity
   }
 
-  /** Why nothing can be written now, or what a write to a closed peer answers. */
-  #refusal(chunks: readonly Uint8Array[], index: number, offset: number): number | undefined {
-    if (this.#state !== 'open' && this.#state !== 'halfOpen') {
-      return this.#state === 'reset' ? -WSA.WSAECONNRESET : -WSA.WSAESHUTDOWN
-    }
-    const flags = this.#receiver.flags
-    const over = this.#peerGone || (flags & (layout.FLAG_ABORT | layout.FLAG_CLOSED)) !== 0
-    if (over) return this.#writeToClosed(flags, remaining(chunks, index, offset))
-    if (this.#isRunning) return undefined
-    this.#blocked = true
-    return 0
-  }
-
-  #wrote(taken: number, wanted: number): number {
-    if (this.#sender.broken) return this.#violated()
-    this.#blocked = taken < wanted
-    this.#bytesWritten += taken
-    return taken
-  }
-
-  // The kernel takes the first write after the peer has closed, as far as its buffer goes, and fails what comes after the
-  // reset that it provokes.
-  #writeToClosed(flags: number, length: number): number {
-    if ((flags & layout.FLAG_ABORT) !== 0 || this.#died(flags)) {
-      // A reset after the peer's end is a broken pipe, one out of the blue is a reset.
-      return (flags & layout.FLAG_END) !== 0 ? -WSA.WSAESHUTDOWN : -WSA.WSAECONNRESET
-    }
-    if (this.#wroteIntoClosed || this.#blocked || length > this.#sendBufferBytes) return -WSA.WSAESHUTDOWN
-    this.#wroteIntoClosed = true
-    this.#bytesWritten += length
-    return length
-  }
-
-  /** Sends the end of the stream after everything written. Idempotent. */
   shutdown(): void {
-    if (this.#state !== 'open' && this.#state !== 'halfOpen') return
-    this.#sender.raise(layout.FLAG_END)
-    this.#move('localEnd')
+    this.#writing.shutdown()
   }
 
   // --- receiving ----------------------------------------------------------------------------------------------------
 
-  /** Bytes that can be read now. */
   get available(): number {
-    return this.#readsPossible ? this.#receiver.available : 0
+    return this.#life.canRead ? this.#halves.receiver.available : 0
   }
 
-  /** A new buffer of at most `maxBytes` that the caller owns, or undefined when nothing is there. */
   read(maxBytes: number): Buffer | undefined {
-    const chunk = this.#readsPossible ? this.#receiver.read(maxBytes) : undefined
-    if (chunk !== undefined) this.#bytesRead += chunk.length
+    const chunk = this.#life.canRead ? this.#halves.receiver.read(maxBytes) : undefined
+    if (chunk !== undefined) this.#life.bytesRead += chunk.length
     return chunk
   }
 
-  /** Copies at most `maxBytes` into the caller's own buffer at `to`; returns how many bytes. */
   readInto(target: Uint8Array, to: number, maxBytes: number): number {
-    const length = this.#readsPossible ? this.#receiver.readInto(target, to, maxBytes) : 0
-    this.#bytesRead += length
+    const length = this.#life.canRead ? this.#halves.receiver.readInto(target, to, maxBytes) : 0
+    this.#life.bytesRead += length
     return length
   }
 
   /** True: urgent bytes are part of the stream; the option SO_OOBINLINE. */
   get urgentInline(): boolean {
-    return this.#receiver.urgentInline
+    return this.#halves.receiver.urgentInline
   }
   set urgentInline(inline: boolean) {
-    this.#receiver.urgentInline = inline
+    this.#halves.receiver.urgentInline = inline
   }
 
   /** True when the stream has been read up to the urgent byte; SIOCATMARK. */
   get atMark(): boolean {
-    return this.#readsPossible && this.#receiver.atMark
+    return this.#life.canRead && this.#halves.receiver.atMark
   }
 
   /**
@@ -279,79 +159,25 @@ export class Session implements Stream {
    * @source recv with MSG_OOB; WSD-URG-3
    */
   readUrgent(peek = false): number {
-    return this.#readsPossible ? this.#receiver.takeUrgent(peek) : -WSA.WSAEINVAL
-  }
-
-  get #readsPossible(): boolean {
-    return this.#state === 'open' || this.#state === 'draining'
-  }
-
-  /**
-   * What follows when nothing more can be read: `more` may come, the peer's `end` was reached, or the connection was
-   * `reset`. Ask after {@link read} found nothing.
-   */
-  readEnd(): 'more' | 'end' | 'reset' {
-    if (this.#state === 'halfOpen' || this.#state === 'finished') return 'end'
-    if (this.#state !== 'open' && this.#state !== 'draining') return 'reset'
-    // Gone first, then flags, then bytes: each may only have been set after the next.
-    const gone = this.#peerGone
-    const flags = this.#receiver.flags
-    if (this.#receiver.available > 0) return 'more'
-    if (this.#receiver.broken || this.#sender.broken) this.#violated()
-    else if ((flags & layout.FLAG_ABORT) !== 0 || (gone && (this.#died(flags) || this.#mover?.standsStill === true))) this.#move('reset')
-    else if (gone || (flags & layout.FLAG_END) !== 0) this.#move('remoteEnd')
-    else return 'more'
-    return this.readEnd()
-  }
-
-  get aborted(): boolean {
-    if (this.#state === 'reset') return true
-    const gone = this.#peerGone
-    const flags = this.#receiver.flags
-    return (flags & layout.FLAG_ABORT) !== 0 || (gone && this.#died(flags))
-  }
-
-  /** What only concerns TCP's packets is as good as set. */
-  setOption(option: SocketOption, value: number): Status {
-    return SOCKET_OPTIONS[option] === 'provider' ? this.socket.setSockOpt(option, value) : 0
-  }
-
-  // The kernel closes the sockets of a process that dies: with a reset where it had bytes unread, else with an end. Where the
-  // transport failed, an end would be a guess.
-  #died(flags: number): boolean {
-    if (!this.#peerGone || (flags & layout.FLAG_CLOSED) !== 0) return false
-    return this.#lost || this.#sender.unread || this.#blocks?.pending === true
+    return this.#life.canRead ? this.#halves.receiver.takeUrgent(peek) : -WSA.WSAEINVAL
   }
 
   // --- the end ------------------------------------------------------------------------------------------------------
 
-  /** Closes. Bytes left unread make it a reset, as closing a TCP socket does. */
+  readEnd(): 'more' | 'end' | 'reset' {
+    return this.#life.readEnd()
+  }
+
+  get aborted(): boolean {
+    return this.#life.aborted
+  }
+
   close(): void {
-    if (this.#state === 'closed') return
-    const unread = this.#readsPossible && this.#receiver.available > 0
-    if (unread) this.reset()
-    else this.#end(layout.FLAG_END | layout.FLAG_CLOSED)
+    this.#life.close()
   }
 
-  /** Ends the connection abruptly; the peer reads `WSAECONNRESET` after what it was sent before. */
   reset(): void {
-    if (this.#state !== 'closed') this.#end(layout.FLAG_ABORT | layout.FLAG_CLOSED)
-  }
-
-  #end(flags: number): void {
-    this.#blocked = false
-    // A large send that is cut off leaves a gap: the peer must not take it for the end.
-    const cut = this.#blocks?.pending === true ? layout.FLAG_ABORT : 0
-    this.#sender.raise(cut === 0 ? flags : (flags & ~layout.FLAG_END) | cut)
-    this.#move('close')
-    this.socket.close()
-  }
-
-  // The peer broke the protocol: this connection ends, and no other.
-  #violated(): number {
-    this.#sender.raise(layout.FLAG_ABORT)
-    if (this.#state !== 'reset') this.#move('reset')
-    return -WSA.WSAECONNRESET
+    this.#life.reset()
   }
 
   // --- moving to another process -------------------------------------------------------------------------------------
@@ -366,141 +192,74 @@ export class Session implements Stream {
    * @source WSD-DUP-8 to -18
    */
   suspend(processId: number, done: Suspended): Status {
-    if (this.#state === 'negotiating' || this.#state === 'closed') return WSA.WSAENOTCONN
-    if (this.#state === 'reset' || this.#peerGone) return WSA.WSAECONNRESET
+    const { state, isPeerThere } = this.#life
+    if (state === 'negotiating' || state === 'closed') return WSA.WSAENOTCONN
+    if (state === 'reset' || !isPeerThere) return WSA.WSAECONNRESET
     const { limits, peerHello } = this.#parts
     if (limits.duplicates !== true || (peerHello.features & FEATURE_MOVE) === 0) return WSA.WSAEOPNOTSUPP
     if (this.#mover?.isWanted === true) return WSA.WSAEALREADY
-    if (this.#isBusy) return WSA.WSAEWOULDBLOCK
-    this.#mover ??= this.#newMover('running')
-    this.#mover.ask(processId, done)
+    if (this.#halves.isBusy) return WSA.WSAEWOULDBLOCK
+    this.#movable().ask(processId, done)
     return 0
   }
 
   /** True while either side is on its way to another process: nothing is written meanwhile. */
   get isMoving(): boolean {
-    return !this.#isRunning
+    return this.#life.moving !== 'running'
   }
 
-  get #isRunning(): boolean {
-    return this.#mover === undefined || this.#mover.state === 'running'
-  }
-
-  get #isBusy(): boolean {
-    return this.#blocks?.pending === true || this.#receiver.hasBlock
-  }
-
-  /** Lets the mover look; false when nobody is to be told anything now. */
-  #stillRuns(mover: Mover): boolean {
-    const before = mover.state
-    mover.look()
-    if (before === 'running' || this.#peerGone) return this.state !== 'closed'
-    // What it went over to is told by `running`.
-    return false
-  }
-
-  #newMover(start: 'running' | 'resuming'): Mover {
-    const { socket, role } = this.#parts
-    return new Mover(
-      {
-        socket,
-        role,
-        halves: () => ({ sender: this.#sender, receiver: this.#receiver }),
-        receiverOver: (firstCursor, memory, before) => this.#newReceiver(firstCursor, memory, before),
-        read: (receiver) => {
-          this.#receiver = receiver
-        },
-        rejoin: (memory) => {
-          this.#parts = { ...this.#parts, memory }
-          this.#blocks = undefined
-          this.#sender = this.#newSender(this.#sender.produced)
-          return this.#sender
-        },
-        isBusy: () => this.#isBusy,
-        pack: (duplicate, unread) => this.#pack(duplicate, unread),
-        running: () => {
-          if (this.#readsPossible) this.#owner?.readable()
-          if (this.#mayWrite()) this.#owner?.writable()
-        },
-        violated: () => {
-          this.#violated()
-        },
-      },
-      start,
-    )
-  }
-
-  #pack(duplicate: Uint8Array, unread: Unread): Uint8Array {
-    const { role, peerHello } = this.#parts
-    const packed = encodePacked({
-      version: PACKED_VERSION,
-      duplicate,
-      role,
-      state: this.#state as PackedSession['state'],
-      peerHello,
-      sent: this.#sender.produced,
-      received: this.#receiver.taken,
-      bytesRead: this.#bytesRead,
-      bytesWritten: this.#bytesWritten,
-      unread,
-    })
-    this.#move('close')
-    this.socket.close()
-    return packed
-  }
-
-  /** In the next process: stands still until the peer has found us. */
-  #resume({ state, bytesRead, bytesWritten, unread }: PackedSession): void {
-    this.#state = state
-    this.#bytesRead = bytesRead
-    this.#bytesWritten = bytesWritten
-    this.#mover = this.#newMover('resuming')
-    this.#mover.putBy(unread, state === 'halfOpen' || state === 'finished' ? layout.FLAG_END : 0)
-    const isShut = state === 'draining' || state === 'finished'
-    this.#sender.notice(layout.FLAG_OPEN | layout.FLAG_RESUMED | (isShut ? layout.FLAG_END : 0), 0)
+  #movable(): Mover {
+    return (this.#mover ??= new Mover(this.#parts, this.#life, this.#halves, () => {
+      if (this.#life.canRead) this.#owner?.readable()
+      if (this.#writing.mayGoOn) this.#owner?.writable()
+    }))
   }
 
   // --- what the provider tells --------------------------------------------------------------------------------------
 
   /** The posted receive has completed: the peer signalled, or is gone. */
   #received(status: Status): void {
-    if (this.#blocks !== undefined) this.#settleLarge(status)
-    if (this.#mover !== undefined && (status !== 0 || this.#state === 'closed')) {
-      this.#mover.fail(this.#state === 'closed' ? WSA.WSA_OPERATION_ABORTED : WSA.WSAECONNRESET)
-    }
-    if (this.#state === 'closed') return
+    this.#settle(status)
+    const { state } = this.#life
+    if (state === 'closed') return
     if (status === 0) this.#post()
-    else this.#peerGone = true
     // Aborted without a close of ours: the provider was shut down.
-    this.#lost ||= status === WSA.WSAECONNABORTED || status === WSA.WSA_OPERATION_ABORTED
-    if (this.#state === 'negotiating') {
+    else
+      this.#life.hear(
+        status === WSA.WSAECONNABORTED || status === WSA.WSA_OPERATION_ABORTED ? 'vanished' : 'left',
+      )
+    if (state === 'negotiating') {
       // Whoever takes the connection looks for itself what came along, in a turn of its own.
-      this.#negotiated()
+      this.reconsider()
       return
     }
-    if (this.#readsPossible) {
-      this.#receiver.credit()
-      if (this.#receiver.takeNews()) this.#tellNews()
+    if (this.#life.canRead) {
+      this.#halves.receiver.credit()
+      if (this.#halves.receiver.takeNews()) this.#tellNews()
     }
-    if (this.#mover !== undefined && !this.#stillRuns(this.#mover)) return
+    if (this.#mover?.look() === false) return
     // Reading first, as the kernel's events come; either may close the session.
-    if (this.#readsPossible) this.#owner?.readable()
-    if (this.#blocked && this.#mayWrite()) this.#owner?.writable()
+    if (this.#life.canRead) this.#owner?.readable()
+    if (this.#writing.isWaitedFor) this.#owner?.writable()
+  }
+
+  /** Ends what waits for the peer, where it has done its part, or can no more. */
+  #settle(status: Status): void {
+    const { blocks } = this.#halves
+    const isClosed = this.#life.state === 'closed'
+    if (status === 0 && !isClosed) {
+      blocks?.settle()
+      return
+    }
+    const code = isClosed ? WSA.WSA_OPERATION_ABORTED : WSA.WSAECONNRESET
+    blocks?.fail(code)
+    this.#mover?.fail(code)
   }
 
   #tellNews(): void {
-    if (this.#receiver.tellUrgent()) this.#owner?.urgent?.()
-    if ((this.#receiver.flags & layout.FLAG_SUSPEND) !== 0) this.#mover ??= this.#newMover('running')
-  }
-
-  #settleLarge(status: Status): void {
-    if (this.#state === 'closed') this.#blocks?.fail(WSA.WSA_OPERATION_ABORTED)
-    else if (status === 0) this.#blocks?.settle()
-    else this.#blocks?.fail(WSA.WSAECONNRESET)
-  }
-
-  readonly #fetched = (): void => {
-    if (this.#readsPossible) this.#owner?.readable()
+    const { receiver } = this.#halves
+    if (receiver.tellUrgent()) this.#owner?.urgent?.()
+    if ((receiver.flags & layout.FLAG_SUSPEND) !== 0) this.#movable()
   }
 
   /**
@@ -509,40 +268,22 @@ export class Session implements Stream {
    * @returns false when it has not said so yet.
    */
   reconsider(): boolean {
-    return this.#state === 'negotiating' ? this.#negotiated() : true
-  }
-
-  #negotiated(): boolean {
-    const flags = this.#receiver.flags
-    if ((flags & layout.FLAG_OPEN) !== 0) {
-      this.#move('agreed')
+    if (this.#life.state !== 'negotiating') return true
+    if ((this.#halves.receiver.flags & layout.FLAG_OPEN) !== 0) {
+      this.#life.move('agreed')
       this.#owner?.agreed?.()
       return true
     }
-    if (this.#peerGone) {
-      this.#move('reset')
+    if (!this.#life.isPeerThere) {
+      this.#life.move('reset')
       this.#owner?.readable()
     }
     return false
   }
 
-  #mayWrite(): boolean {
-    if (this.#state !== 'open' && this.#state !== 'halfOpen') return true
-    const over = layout.FLAG_ABORT | layout.FLAG_CLOSED
-    return this.#peerGone || (this.#receiver.flags & over) !== 0 || this.#sender.hasRoom || this.#sender.broken
-  }
-
   #post(): void {
-    const status: Status | WsaCode = this.socket.receive(this.#receive)
-    if (status === WSA.WSA_IO_PENDING) return
-    this.#peerGone = true
+    const status = this.socket.receive(this.#receive)
     // Anything but "gone" is the provider's own trouble: how the stream ended nobody knows.
-    this.#lost ||= status !== WSA.WSAECONNRESET
+    if (status !== WSA.WSA_IO_PENDING) this.#life.hear(status === WSA.WSAECONNRESET ? 'left' : 'vanished')
   }
-}
-
-function remaining(chunks: readonly Uint8Array[], index: number, offset: number): number {
-  let bytes = -offset
-  for (let i = index; i < chunks.length; i++) bytes += chunks[i]?.length ?? 0
-  return bytes
 }
