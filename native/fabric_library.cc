@@ -1,5 +1,7 @@
 #include "fabric_library.h"
 
+#include <array>
+#include <csignal>
 #include <dlfcn.h>
 #include <mutex>
 #include <rdma/fabric.h>
@@ -36,7 +38,29 @@ bool Find(void* library, F* function, const char* name, const char* version) {
   return *function != nullptr;
 }
 
+// Libraries that come with libfabric (libinfinipath, libpsm2) take the signals that end a program, to print a backtrace and to
+// call exit() from their handler, which a Node process does not survive in order. What a signal does is the program's.
+class KeptSignals {
+ public:
+  KeptSignals() {
+    for (int signal = 1; signal < NSIG; signal++) sigaction(signal, nullptr, &actions_[signal]);
+  }
+  ~KeptSignals() {
+    for (int signal = 1; signal < NSIG; signal++) {
+      struct sigaction now{};
+      if (sigaction(signal, nullptr, &now) != 0 || now.sa_handler == actions_[signal].sa_handler) continue;
+      sigaction(signal, &actions_[signal], nullptr);
+    }
+  }
+  KeptSignals(const KeptSignals&) = delete;
+  KeptSignals& operator=(const KeptSignals&) = delete;
+
+ private:
+  std::array<struct sigaction, NSIG> actions_{};
+};
+
 void Load() {
+  KeptSignals kept;
   void* library = dlopen("libfabric.so.1", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     problem = dlerror();

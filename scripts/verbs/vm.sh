@@ -118,7 +118,7 @@ boot() {
     -kernel "$KERNEL" -initrd "$INITRD" \
     -append "console=ttyS0 quiet panic=-1 tsc_early_khz=$khz tsc=reliable clocksource=tsc no_timer_check mitigations=off vmshare=$SHARE vmnumber=$1" \
     -virtfs local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap \
-    -virtfs "local,path=$SHARE,mount_tag=share,security_model=none,multidevs=remap" </dev/null > >(tr -d '\r') &
+    -virtfs "local,path=$SHARE,mount_tag=share,security_model=none,multidevs=remap" </dev/null > >(sed -u 's/\r$//') &
   MACHINE[$1]=$!
 }
 
