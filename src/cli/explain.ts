@@ -5,7 +5,7 @@ import { readConfig } from '../compose/config.ts'
 import { composeFabric } from '../compose/fabric.ts'
 import { policyOf } from '../compose/policy.ts'
 import type { ListenerRow, ProcessReport } from '../compose/report.ts'
-import { destinationOf } from '../faces/net/addresses.ts'
+import { literalDestination } from '../faces/net/addresses.ts'
 import { loadShm } from '../native/load.ts'
 import { FabricProvider } from '../providers/fabric/index.ts'
 import { shm } from '../providers/shm/index.ts'
@@ -58,7 +58,7 @@ async function resolve(target: string, listen: boolean): Promise<readonly Socket
   }
   const addresses =
     isIP(host) > 0 ? [host] : (await lookup(host, { all: true })).map(({ address }) => address)
-  const ends = addresses.map((address) => destinationOf(address, port))
+  const ends = addresses.map((address) => literalDestination(address, port))
   return ends.filter((end) => end !== undefined)
 }
 

@@ -1,12 +1,14 @@
 import type { AsyncResource } from 'node:async_hooks'
+import { unmapped } from '../../base/mapped-address.ts'
 import { isLeftAlone } from '../../base/unswitched.ts'
 import type { SocketAddress } from '../../spi/index.ts'
+import { shownIn } from '../../switch/addresses.ts'
 import type { ConnectOutcome, SwitchSocket } from '../../switch/socket.ts'
-import { destinationOf, isMapped, mapped } from './addresses.ts'
+import { literalDestination } from './addresses.ts'
 import { uvError } from './errnos.ts'
 import { asyncResource, ownerOf, userBufferOf } from './internals.ts'
 import type { ConnectRequest, OwnerSocket, TcpHandle } from './internals.ts'
-import { beforeClose, noteReason, plainly } from './surroundings.ts'
+import { beforeClose, noteReason } from './surroundings.ts'
 import type { Surroundings } from './surroundings.ts'
 import { HandleTcpSocket } from './tcp-socket.ts'
 
@@ -51,7 +53,7 @@ export class Connecting {
     // Happy eyeballs make handles for a TLS socket that are the engine's alone.
     const owner = (ownerOf(internals, handle) as OwnerSocket | undefined) ?? native.tlsSocketOn(handle)
     if (!this.#surroundings.covers(owner)) return call()
-    const destination = destinationOf(address, port)
+    const destination = literalDestination(address, port)
     if (destination === undefined) return call()
     const tcp = new HandleTcpSocket(handle, this.#surroundings.ports, { connect: call })
     const socket = this.#surroundings.switch.socket(tcp)
@@ -117,11 +119,11 @@ export class Connecting {
     address: string,
     destination: SocketAddress,
   ): void {
-    const show = isMapped(address) ? mapped : plainly
+    const family = unmapped(address) === undefined ? destination.family : 'IPv6'
     this.#surroundings.adopt(handle, {
       session: outcome.session,
-      local: show(outcome.local),
-      remote: show(destination),
+      local: shownIn(family, outcome.local),
+      remote: shownIn(family, destination),
       provider: outcome.provider,
       direction: 'out',
       release: () => {

@@ -2,15 +2,15 @@ import type { AsyncResource } from 'node:async_hooks'
 import net from 'node:net'
 import { SOMAXCONN } from '../../spi/index.ts'
 import type { Sharing, SocketAddress } from '../../spi/index.ts'
+import { shownIn } from '../../switch/addresses.ts'
 import type { Arrival } from '../../switch/listen.ts'
 import type { Reason } from '../../switch/reasons.ts'
 import type { ListenOptions, SwitchSocket } from '../../switch/socket.ts'
-import { mapped } from './addresses.ts'
 import { hasRoom, isWorker, loadCluster, onTakeOver } from './cluster.ts'
 import { holdArrivals } from './held-arrivals.ts'
 import { asyncResource, newSocketHandle, ownerOf } from './internals.ts'
 import type { OwnerServer, TcpHandle } from './internals.ts'
-import { afterClose, plainly } from './surroundings.ts'
+import { afterClose } from './surroundings.ts'
 import type { ShowAddress, Surroundings } from './surroundings.ts'
 import { HandleTcpSocket } from './tcp-socket.ts'
 
@@ -206,6 +206,6 @@ export class Listening {
 
 /** An IPv6 listener shows IPv4 peers as mapped addresses. */
 function showFor(family: SocketAddress['family']): ShowAddress {
-  return family === 'IPv6' ? mapped : plainly
+  return (address) => shownIn(family, address)
 }
 

@@ -63,5 +63,3 @@ export function hookClose({ prototype }: Internals): void {
 
 /** As the address is shown to a program that wrote it in IPv6's clothes, or did not. */
 export type ShowAddress = (plain: SocketAddress) => SocketAddress
-
-export const plainly: ShowAddress = (plain) => plain

@@ -5,8 +5,6 @@ import { AF_INET, AF_INET6 } from './constants.ts'
 /** `SOCKADDR_IN` and `SOCKADDR_IN6`: an address and port of a family. */
 export type SockAddr = SocketAddress
 
-const MAPPED = '::ffff:'
-
 export function sockAddr(address: string, port: number): SockAddr {
   return { family: isIP(address) === 6 ? 'IPv6' : 'IPv4', address, port }
 }
@@ -30,22 +28,6 @@ export function isSockAddr(address: SockAddr | null | undefined): address is Soc
     port >= 0 &&
     port < 65_536
   )
-}
-
-/** An IPv4 peer as an IPv6 socket shows it (WSK-BIND-10). */
-export function shownTo(family: SocketAddress['family'], address: SockAddr): SockAddr {
-  if (family === 'IPv4' || address.family === 'IPv6') return address
-  return { family: 'IPv6', address: MAPPED + address.address, port: address.port }
-}
-
-/** Where a connect goes: mapped addresses mean IPv4 ones, and the wildcard means this host. */
-export function destinationOf({ family, address, port }: SockAddr): SockAddr {
-  if (address === '0.0.0.0') return { family, address: '127.0.0.1', port }
-  if (address === '::') return { family, address: '::1', port }
-  if (address.startsWith(MAPPED) && isIP(address.slice(MAPPED.length)) === 4) {
-    return { family: 'IPv4', address: address.slice(MAPPED.length), port }
-  }
-  return { family, address, port }
 }
 
 export function sameAddress(one: SockAddr, other: SockAddr): boolean {

@@ -1,6 +1,7 @@
 import type { HostSocket, Stream, TcpipArrival } from '../../spi/index.ts'
+import { destinationOf, shownIn } from '../../switch/addresses.ts'
 import type { SwitchSocket } from '../../switch/socket.ts'
-import { destinationOf, isSockAddr, shownTo } from './addresses.ts'
+import { isSockAddr } from './addresses.ts'
 import type { SockAddr } from './addresses.ts'
 import type { Out, WskBuf, WskList } from './buffer.ts'
 import { segmentsOf } from './buffer.ts'
@@ -148,7 +149,7 @@ export abstract class ConnectingSocket extends SocketCore {
         if (outcome.kind === 'san') outcome.session.reset()
       } else if (outcome.kind === 'san') {
         const { session, local } = outcome
-        this.#established(session, shownTo(family, local), shownTo(family, destination), buffer, request)
+        this.#established(session, shownIn(family, local), shownIn(family, destination), buffer, request)
       } else if (outcome.kind === 'failed') {
         this.#failed(ntStatusOf(outcome.code), request)
       } else if (outcome.status !== 0) {
@@ -158,7 +159,7 @@ export abstract class ConnectingSocket extends SocketCore {
           if (stream === undefined) this.#failed(status, request)
           else {
             const local = this.#boundAddress() ?? destination
-            this.#established(stream, local, shownTo(family, destination), buffer, request)
+            this.#established(stream, local, shownIn(family, destination), buffer, request)
           }
         }
       }

@@ -1,11 +1,11 @@
 import type { HostSocket, TcpipArrival } from '../../spi/index.ts'
 import type { Condition, IncomingRequest } from '../../switch/incoming.ts'
+import { shownIn } from '../../switch/addresses.ts'
 import type { SwitchSocket } from '../../switch/socket.ts'
 import { WSA } from '../../spi/index.ts'
 import type { Stream } from '../../spi/index.ts'
 import { AcceptQueue } from './accept-queue.ts'
 import type { AcceptHost } from './accept-queue.ts'
-import { shownTo } from './addresses.ts'
 import type { SockAddr } from './addresses.ts'
 import { Inspections } from './inspections.ts'
 import { ntStatusOf } from './status.ts'
@@ -90,7 +90,7 @@ export class Listener {
   }
 
   #show(address: SockAddr): SockAddr {
-    return shownTo(this.#host.listener.parts.family, address)
+    return shownIn(this.#host.listener.parts.family, address)
   }
 
   close(): void {

@@ -1,3 +1,4 @@
+import { mapped, unmapped } from '../../base/mapped-address.ts'
 import { leaveAlone } from '../../base/unswitched.ts'
 import { WSA, failure, isWildcard, success } from '../../spi/index.ts'
 import type {
@@ -15,7 +16,6 @@ import { leavingFor } from './leaving.ts'
 import { TcpStream } from './stream.ts'
 
 const ANY: Readonly<Record<AddressFamily, string>> = { IPv4: '0.0.0.0', IPv6: '::' }
-const MAPPED = '::ffff:'
 
 /** An application's socket on a native handle, which has a descriptor once it is bound. */
 export class TcpSocket implements HostSocket {
@@ -114,7 +114,7 @@ export class TcpSocket implements HostSocket {
     const { address, family, port } = destination
     const status =
       this.#family === 'IPv6'
-        ? handle.connect6(request, family === 'IPv4' ? MAPPED + address : address, port)
+        ? handle.connect6(request, family === 'IPv4' ? mapped(address) : address, port)
         : handle.connect(request, address, port)
     this.#connecting = status === 0
     return statusOf(status)
@@ -144,6 +144,6 @@ function nameOf(handle: TcpHandle, call: 'getsockname' | 'getpeername'): SocketA
 
 /** Providers know no mapped addresses: an IPv4 peer of an IPv6 socket is an IPv4 peer. */
 function plain(address: SocketAddress): SocketAddress {
-  if (!address.address.startsWith(MAPPED)) return address
-  return { family: 'IPv4', address: address.address.slice(MAPPED.length), port: address.port }
+  const inner = unmapped(address.address)
+  return inner === undefined ? address : { family: 'IPv4', address: inner, port: address.port }
 }
