@@ -242,7 +242,7 @@ for (const [carrier, make] of CARRIERS) {
       const client = valueOf(one.winsock.socket())
       const [server] = await Promise.all([listener.blocking.accept(), client.blocking.connect(address)])
       assert.equal(server.state, 'connected')
-      assert.equal(unused.state, 'created')
+      assert.equal(unused.bind(LOCAL), 0, 'it is a new one again')
     })
 
     test('WSD-ACCEPT-24 a listener that closes ends its accepts, and resets what nobody took', async () => {
@@ -260,6 +260,67 @@ for (const [carrier, make] of CARRIERS) {
       other.closesocket()
       await assert.rejects(accept, { code: 'WSA_OPERATION_ABORTED' })
       assert.equal(nameOf(other.accept()), 'WSAENOTSOCK')
+    })
+
+    test('WSD-ACCEPT-24 an accept that waits for its first data goes back with its connection: cancelled, or with its listener', async () => {
+      const one = program(make())
+      const { listener, address } = listening(one)
+      const server = valueOf(one.winsock.socket())
+      for (const takeBack of ['cancel', 'close'] as const) {
+        const op = told()
+        listener.acceptEx(server, Buffer.alloc(8), op.overlapped)
+        const client = valueOf(one.winsock.socket())
+        await client.blocking.connect(address)
+        while (server.state !== 'connected') await new Promise((resolve) => setImmediate(resolve))
+        const lost = assert.rejects(client.blocking.recv(Buffer.alloc(1)), { code: 'WSAECONNRESET' })
+        if (takeBack === 'cancel') {
+          assert.equal(server.cancel(op.overlapped), WSA.WSAEINVAL, 'the operation is the listener’s')
+          assert.equal(listener.cancel(op.overlapped), 0)
+          assert.equal(nameOf(listener.cancel(op.overlapped)), 'WSAEINVAL')
+        } else {
+          listener.closesocket()
+        }
+        assert.deepEqual([server.state, nameOf(server.getpeername())], ['created', 'WSAENOTCONN'])
+        assert.deepEqual(await op.ended, ['WSA_OPERATION_ABORTED', 0])
+        await lost
+        assert.equal(op.times(), 1)
+      }
+      assert.equal(server.bind(LOCAL), 0, 'it is a new one again')
+    })
+
+    test('an accept whose condition function takes it back is no accept, and one that throws rejects', async () => {
+      const thrown: unknown[] = []
+      const schedule = (job: () => void): void => {
+        setImmediate(() => {
+          try {
+            job()
+          } catch (error) {
+            thrown.push(error)
+          }
+        })
+      }
+      const one = program(make(), { schedule })
+      const { listener, address } = listening(one, { conditional: true })
+      const [first, second, third] = [told(), told(), told()]
+      const sockets = [0, 1, 2].map(() => valueOf(one.winsock.socket()))
+      listener.acceptEx(sockets[0]!, undefined, first.overlapped, () => {
+        listener.cancel(first.overlapped)
+        return 'CF_ACCEPT'
+      })
+      listener.acceptEx(sockets[1]!, undefined, second.overlapped)
+      listener.acceptEx(sockets[2]!, undefined, third.overlapped, () => {
+        throw new Error('not today')
+      })
+      const [kept, turnedAway] = [0, 1].map(() => valueOf(one.winsock.socket()))
+      await kept!.blocking.connect(address)
+      assert.deepEqual(await first.ended, ['WSA_OPERATION_ABORTED', 0])
+      assert.deepEqual(await second.ended, ['success', 0])
+      assert.deepEqual([sockets[0]!.state, sockets[1]!.state], ['created', 'connected'])
+      await assert.rejects(
+        turnedAway!.blocking.connect(address).then(async () => turnedAway!.blocking.recv(Buffer.alloc(1))),
+      )
+      assert.deepEqual(thrown, [new Error('not today')])
+      assert.equal(third.times(), 0, 'it waits for the next one')
     })
 
     test('the condition function accepts, defers and rejects what waits first', async () => {
@@ -446,6 +507,9 @@ for (const [carrier, make] of CARRIERS) {
         [1, 2].map(() => valueOf(client.getsockopt('SO_ERROR'))),
         [WSA.WSAECONNREFUSED, 0],
       )
+      const late = new WsaEvent()
+      client.eventSelect(late, FD_CONNECT)
+      assert.equal(valueOf(client.enumNetworkEvents(late)).errors[FD_CONNECT], WSA.WSAECONNREFUSED)
       assert.equal(nameOf(client.connect(address)), 'WSAEINVAL')
       assert.equal(client.closesocket(), 0)
       const again = valueOf(one.winsock.socket()).blocking.connect(address)

@@ -87,11 +87,13 @@ class Direction {
   }
 }
 
-type Known = 'created' | 'bound' | 'listening' | 'connecting' | 'connected' | 'failed' | 'closed'
+type Known = WinsockSocket['state']
 
 interface Op {
   readonly kind: 'send' | 'receive' | 'accept' | 'connect'
   readonly overlapped: Overlapped
+  /** Whose operation it is, where not the actor's that has it: the first data of an AcceptEx are the listener's. */
+  owner?: WinsockSocket
   times: number
 }
 
@@ -102,8 +104,6 @@ class Actor {
   readonly ops: Op[] = []
   readonly event = new WsaEvent()
   state: Known = 'created'
-  /** An AcceptEx is to connect it. */
-  isReserved = false
   isShut = false
   out: Direction | undefined;
   in: Direction | undefined
@@ -153,7 +153,15 @@ function row(
   given: Partial<Record<Known, readonly string[]>>,
   otherwise: string,
 ): Readonly<Record<Known, readonly string[]>> {
-  const states: readonly Known[] = ['created', 'bound', 'listening', 'connecting', 'connected', 'failed']
+  const states: readonly Known[] = [
+    'created',
+    'bound',
+    'listening',
+    'reserved',
+    'connecting',
+    'connected',
+    'failed',
+  ]
   const rest = Object.fromEntries(states.map((state) => [state, given[state] ?? [otherwise]]))
   return { ...rest, closed: ['WSAENOTSOCK'] } as unknown as Readonly<Record<Known, readonly string[]>>
 }
@@ -242,11 +250,14 @@ export class World {
       }
       case 'acceptEx': {
         const target = this.#make(actor.side)
-        const op = this.#op('accept', actor)
-        const said = this.#call(actor, act, () => socket.acceptEx(target.socket, undefined, op.overlapped))
+        const first = random.chance(0.4) ? Buffer.alloc(random.sized(1, 30_000)) : undefined
+        const op =
+          first === undefined ? this.#op('accept', actor) : this.#op('receive', target, first, socket)
+        const said = this.#call(actor, act, () => socket.acceptEx(target.socket, first, op.overlapped))
         if (said === 'WSA_IO_PENDING') {
           actor.ops.push(op)
-          target.isReserved = true
+          if (first !== undefined) target.ops.push(op)
+          target.state = 'reserved'
         }
         break
       }
@@ -275,7 +286,7 @@ export class World {
         if (pending.length === 0) break
         const op = random.pick(pending)
         if (op.kind === 'send' && actor.out !== undefined) actor.out.isBroken = true
-        this.#enter(() => socket.cancel(op.overlapped))
+        this.#enter(() => (op.owner ?? socket).cancel(op.overlapped))
         break
       }
       case 'events':
@@ -351,11 +362,12 @@ export class World {
   }
 
   /** An operation: told at most once, never from inside a call, and after its status was set. */
-  #op(kind: Op['kind'], actor: Actor, target?: Buffer): Op {
+  #op(kind: Op['kind'], actor: Actor, target?: Buffer, owner?: WinsockSocket): Op {
     const silent = this.#random.chance(kind === 'send' ? 0.3 : 0)
     const op: Op = {
       kind,
       times: 0,
+      ...(owner === undefined ? {} : { owner }),
       overlapped: new Overlapped({
         silent,
         completed: (status, bytes) => {
@@ -364,6 +376,8 @@ export class World {
           assert.equal(this.#inside, false, `a ${kind} was told from inside a call`)
           assert.deepEqual([op.overlapped.status, op.overlapped.bytes], [status, bytes])
           if (kind === 'receive' && status === 0 && target !== undefined) {
+            // The first that is heard of a connection may be its first data.
+            this.#follow(actor)
             this.#received(actor, target.subarray(0, bytes))
           }
           // A send that has failed was not sent whole.
@@ -403,10 +417,11 @@ export class World {
   #follow(actor: Actor): void {
     const { state } = actor.socket
     if (state === actor.state) return
-    const byItself =
-      actor.state === 'connecting' ? ['connected', 'failed'] : actor.isReserved ? ['connected'] : []
+    const byItself = BY_ITSELF[actor.state] ?? []
     assert.ok(byItself.includes(state), `a socket that was ${actor.state} is ${state}`)
+    if (actor.state === 'connected') this.#breakBoth(actor)
     actor.state = state
+    actor.out = actor.in = undefined
     if (state === 'connected') this.#directionsOf(actor)
   }
 
@@ -457,8 +472,8 @@ export class World {
       ({ state, in: into }) => state === 'connected' && into?.isBroken === false,
     )
     for (const { socket, ops } of readers) {
-      for (const { kind, overlapped } of ops)
-        if (kind === 'receive' && overlapped.pending) socket.cancel(overlapped)
+      for (const { kind, overlapped, owner } of ops)
+        if (kind === 'receive' && overlapped.pending) (owner ?? socket).cancel(overlapped)
     }
     for (let i = 0; i < 60; i++) {
       await settle(2)
@@ -472,6 +487,13 @@ export class World {
       if (into?.isBroken === false) assert.equal(into.received, into.taken, 'bytes are lost')
     }
   }
+}
+
+/** What a socket becomes without a call of its own: an accept that is taken back leaves a new one. */
+const BY_ITSELF: Partial<Record<Known, readonly Known[]>> = {
+  connecting: ['connected', 'failed'],
+  reserved: ['connected', 'created'],
+  connected: ['created'],
 }
 
 /** In which states an act means something; in all where nothing is said. */

@@ -1,10 +1,11 @@
 import { WSA, failure, success } from '../../spi/index.ts'
-import type { Overlapped, Result, SocketAddress, Stream, TcpipArrival, WsaCode } from '../../spi/index.ts'
+import type { Overlapped, Result, SocketAddress, Stream, TcpipArrival } from '../../spi/index.ts'
 import type { Condition, IncomingRequest, Judgement } from '../../switch/incoming.ts'
 import type { Arrival } from '../../switch/listen.ts'
-import type { Completion } from './completion.ts'
+import type { Schedule } from '../../switch/network-event.ts'
 import { FD_ACCEPT } from './constants.ts'
 import type { SocketEventRecord } from './event-record.ts'
+import type { PendingAccept } from './pending-accept.ts'
 
 /** A connection for the application to take. */
 export interface Incoming {
@@ -23,14 +24,6 @@ export interface CallerId {
 
 export type WinsockCondition = (caller: CallerId) => 'CF_ACCEPT' | 'CF_REJECT' | 'CF_DEFER'
 
-/** An accept that waits for a connection. */
-export interface PendingAccept {
-  readonly condition: WinsockCondition | undefined
-  readonly overlapped: Overlapped
-  /** Takes the connection over; the operation ends when that says so. */
-  readonly deliver: (incoming: Incoming) => void
-}
-
 /** What waits at a listener, in the order in which it came: connections, and requests that are none yet (WSD-ACCEPT-4). */
 type Waiting =
   | { readonly kind: 'connection'; readonly incoming: Incoming }
@@ -42,7 +35,7 @@ type Waiting =
  * peer waits, and a connection over TCP/IP is reset, since the kernel has made it already.
  */
 export class Accepting {
-  readonly #completion: Completion
+  readonly #schedule: Schedule
   readonly #events: SocketEventRecord
   readonly #conditional: boolean
   #backlog: number
@@ -50,9 +43,11 @@ export class Accepting {
   #accepts: PendingAccept[] = []
   /** Accepted requests whose connection has not come yet, and who is to have it. */
   readonly #coming = new Map<IncomingRequest, PendingAccept | undefined>()
+  /** Accepts that have their connection, and wait for the first data. */
+  readonly #receiving = new Set<PendingAccept>()
 
-  constructor(completion: Completion, events: SocketEventRecord, backlog: number, conditional: boolean) {
-    this.#completion = completion
+  constructor(schedule: Schedule, events: SocketEventRecord, backlog: number, conditional: boolean) {
+    this.#schedule = schedule
     this.#events = events
     this.#backlog = backlog
     this.#conditional = conditional
@@ -85,13 +80,20 @@ export class Accepting {
     const incoming = { stream: session, local, remote, provider }
     const accept = request === undefined ? undefined : this.#coming.get(request)
     if (request !== undefined) this.#coming.delete(request)
-    if (accept !== undefined) accept.deliver(incoming)
+    if (accept !== undefined) this.#deliver(accept, incoming)
     else this.#queue(incoming)
   }
 
   arrivedOverTcpip({ stream, local, remote }: TcpipArrival): void {
     if (this.#load < this.#backlog) this.#queue({ stream, local, remote, provider: 'tcpip' })
     else stream.reset()
+  }
+
+  #deliver(accept: PendingAccept, incoming: Incoming): void {
+    this.#receiving.add(accept)
+    accept.deliver(incoming, () => {
+      this.#receiving.delete(accept)
+    })
   }
 
   #queue(incoming: Incoming): void {
@@ -112,17 +114,19 @@ export class Accepting {
   #changed(): void {
     while (this.#accepts.length > 0) {
       const accept = this.#accepts[0] as PendingAccept
-      const taken = this.#take(accept.condition, accept)
+      const taken = this.#take(accept.request.condition, accept)
       if (!taken.ok && taken.error === WSA.WSAECONNREFUSED) continue
+      // The condition function has cancelled this accept, or taken what was first.
+      if (!taken.ok && taken.error === WSA.WSAEWOULDBLOCK && this.#waiting.length > 0) continue
       // Deferred, it stays first; the next accept asks again.
       if (!taken.ok && taken.error === WSA.WSATRY_AGAIN) {
         this.#accepts.shift()
-        this.#completion.end(accept.overlapped, WSA.WSATRY_AGAIN, 0)
+        accept.fail(WSA.WSATRY_AGAIN)
         continue
       }
       if (!taken.ok) break
       this.#accepts.shift()
-      if (taken.value !== undefined) accept.deliver(taken.value)
+      if (taken.value !== undefined) this.#deliver(accept, taken.value)
     }
     this.#tell()
   }
@@ -147,9 +151,10 @@ export class Accepting {
     const first = this.#waiting[0]
     if (first === undefined) return failure(WSA.WSAEWOULDBLOCK)
     const { remote, local } = first.kind === 'connection' ? first.incoming : first.request
-    const verdict = condition?.({ remote, local }) ?? 'CF_ACCEPT'
-    // The condition function may have closed the listener, or taken what is first.
-    if (this.#waiting[0] !== first) return failure(WSA.WSAEWOULDBLOCK)
+    const verdict = condition === undefined ? 'CF_ACCEPT' : this.#ask(condition, { remote, local })
+    // The condition function may have closed the listener, taken what is first, or cancelled the accept.
+    if (this.#waiting[0] !== first || (accept !== undefined && this.#accepts[0] !== accept))
+      return failure(WSA.WSAEWOULDBLOCK)
     if (verdict === 'CF_DEFER') return failure(WSA.WSATRY_AGAIN)
     this.#waiting.shift()
     if (verdict === 'CF_REJECT') {
@@ -165,6 +170,18 @@ export class Accepting {
     this.#coming.set(first.request, accept)
     first.request.accept()
     return success(undefined)
+  }
+
+  // One that throws rejects; what it threw is thrown again in a turn of its own.
+  #ask(condition: WinsockCondition, caller: CallerId): ReturnType<WinsockCondition> {
+    try {
+      return condition(caller)
+    } catch (error) {
+      this.#schedule(() => {
+        throw error
+      })
+      return 'CF_REJECT'
+    }
   }
 
   // Room has come: requests that had to wait for it become connections.
@@ -190,23 +207,20 @@ export class Accepting {
 
   /** An accept that waits. */
   post(accept: PendingAccept): void {
-    accept.overlapped.begin()
     this.#accepts.push(accept)
     this.#changed()
   }
 
   /** Takes one accept back; a connection that was on its way to it goes to the next. False when it is not waiting. */
   cancel(overlapped: Overlapped): boolean {
-    const before = this.#accepts.length
-    this.#accepts = this.#accepts.filter((accept) => accept.overlapped !== overlapped)
-    let found = this.#accepts.length < before
-    for (const [request, accept] of this.#coming) {
-      if (accept?.overlapped !== overlapped) continue
-      this.#coming.set(request, undefined)
-      found = true
-    }
-    if (found) this.#completion.end(overlapped, WSA.WSA_OPERATION_ABORTED, 0)
-    return found
+    const isIt = (accept: PendingAccept | undefined): boolean => accept?.request.overlapped === overlapped
+    const coming = [...this.#coming].find(([, accept]) => isIt(accept))
+    const accept = this.#accepts.find(isIt) ?? coming?.[1]
+    if (accept === undefined) return [...this.#receiving].find(isIt)?.withdraw() === true
+    this.#accepts = this.#accepts.filter((each) => each !== accept)
+    if (coming !== undefined) this.#coming.set(coming[0], undefined)
+    accept.fail(WSA.WSA_OPERATION_ABORTED)
+    return true
   }
 
   /** The listener closes: accepts end, connections that nobody took are reset (WSD-ACCEPT-24). */
@@ -217,10 +231,7 @@ export class Accepting {
     this.#waiting = []
     this.#coming.clear()
     for (const entry of waiting) if (entry.kind === 'connection') entry.incoming.stream.reset()
-    for (const accept of accepts) {
-      if (accept !== undefined) this.#completion.end(accept.overlapped, ABORTED, 0)
-    }
+    for (const accept of accepts) accept?.fail(WSA.WSA_OPERATION_ABORTED)
+    for (const accept of this.#receiving) accept.withdraw()
   }
 }
-
-const ABORTED: WsaCode = WSA.WSA_OPERATION_ABORTED

@@ -3,7 +3,8 @@ import type { SocketAddress, Status } from '../../spi/index.ts'
 import type { WinsockCondition } from './accepting.ts'
 import { reasonOf } from './event.ts'
 import type { Home } from './home.ts'
-import type { Buffers, WinsockSocket } from './socket.ts'
+import type { Buffers } from './buffers.ts'
+import type { WinsockSocket } from './socket.ts'
 
 export interface BlockingOptions {
   /** Ends the wait; the call rejects with its reason. After a cancelled transfer only close is sure to work (WSD-BLOCK-7). */

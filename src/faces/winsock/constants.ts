@@ -16,6 +16,7 @@ export const MSG_WAITALL = 0x8
 export const SD_RECEIVE = 0
 export const SD_SEND = 1
 export const SD_BOTH = 2
+export type ShutdownHow = typeof SD_RECEIVE | typeof SD_SEND | typeof SD_BOTH
 
 export const AF_INET = 2
 export const AF_INET6 = 23

@@ -339,3 +339,5 @@ export const EXTENSIONS = {
   transmitFile: 'B5367DF0-CBAC-11CF-95CA-00805F48A192',
   connectEx: '25A207B9-DDF3-4660-8EE9-76E58C74063E',
 } as const
+
+export type ExtensionName = keyof typeof EXTENSIONS

@@ -1,10 +1,10 @@
 import { WSA, failure, success } from '../../spi/index.ts'
 import type { Overlapped, Result, Status, Stream, WsaCode } from '../../spi/index.ts'
 import { Fifo } from '../../base/fifo.ts'
+import { lengthOf } from './buffers.ts'
 import type { Completion } from './completion.ts'
 import { FD_CLOSE, FD_OOB, FD_READ, MSG_OOB, MSG_PEEK, MSG_WAITALL } from './constants.ts'
 import type { SocketEventRecord } from './event-record.ts'
-import { lengthOf } from './sending.ts'
 import { urgentOf } from './urgent.ts'
 
 /** An overlapped receive; its buffers are the socket's until it has ended. */

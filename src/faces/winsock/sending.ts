@@ -3,6 +3,7 @@ import type { Overlapped, Result, Stream, WsaCode } from '../../spi/index.ts'
 import { writeFailure } from '../../spi/stream.ts'
 import { Fifo } from '../../base/fifo.ts'
 import type { Completion } from './completion.ts'
+import { lengthOf } from './buffers.ts'
 import { FD_WRITE, MSG_OOB } from './constants.ts'
 import type { SocketEventRecord } from './event-record.ts'
 import { urgentOf } from './urgent.ts'
@@ -149,10 +150,4 @@ function advance(send: Send, taken: number): void {
     send.index += 1
     chunk = send.chunks[send.index]
   }
-}
-
-export function lengthOf(chunks: readonly Uint8Array[]): number {
-  let bytes = 0
-  for (const chunk of chunks) bytes += chunk.length
-  return bytes
 }

@@ -1,0 +1,97 @@
+import type {
+  AddressFamily,
+  Overlapped,
+  SocketAddress,
+  Status,
+  Stream,
+  StreamOwner,
+} from '../../spi/index.ts'
+import { WSA } from '../../spi/index.ts'
+import { shownIn } from '../../switch/addresses.ts'
+import type { Incoming } from './accepting.ts'
+import { FD_WRITE, SD_RECEIVE, SD_SEND } from './constants.ts'
+import type { ShutdownHow } from './constants.ts'
+import type { SocketEventRecord } from './event-record.ts'
+import type { Home } from './home.ts'
+import type { OptionStore } from './option-store.ts'
+import { Receiving } from './receiving.ts'
+import { Sending } from './sending.ts'
+import { urgentOf } from './urgent.ts'
+
+/** What a connected socket has: both directions, and both names as the family of the socket shows them. */
+export class Connection implements StreamOwner {
+  readonly stream: Stream
+  readonly provider: string
+  readonly local: SocketAddress
+  readonly remote: SocketAddress
+  /** In ms, of the clock. */
+  readonly since: number
+  readonly sending: Sending
+  readonly receiving: Receiving
+  readonly #events: SocketEventRecord
+  /** Told once nothing waits to be sent any more. */
+  onDrained: (() => void) | undefined
+
+  constructor(
+    home: Home,
+    family: AddressFamily,
+    events: SocketEventRecord,
+    options: OptionStore,
+    { stream, local, remote, provider }: Incoming,
+  ) {
+    this.stream = stream
+    this.provider = provider
+    this.local = shownIn(family, local)
+    this.remote = shownIn(family, remote)
+    this.since = home.clock.now()
+    this.#events = events
+    this.sending = new Sending(stream, home.completion, events, () => options.value('SO_SNDBUF'))
+    this.receiving = new Receiving(stream, home.completion, events)
+    const session = urgentOf(stream)
+    if (session !== undefined) session.urgentInline = options.value('SO_OOBINLINE') !== 0
+    stream.attach(this)
+    // What came along with the connection was told to nobody.
+    home.schedule(() => {
+      if (stream.state === 'closed') return
+      events.record(FD_WRITE)
+      this.receiving.readable()
+    })
+  }
+
+  readable(): void {
+    this.receiving.readable()
+  }
+
+  writable(): void {
+    this.sending.writable()
+    if (this.sending.drained) this.onDrained?.()
+  }
+
+  urgent(): void {
+    this.receiving.urgent()
+  }
+
+  /** What holds now, for an application that has just asked to be told. */
+  tellNow(): void {
+    this.#events.record(FD_WRITE)
+    this.receiving.tellNow()
+  }
+
+  cancel(overlapped: Overlapped): boolean {
+    return this.sending.cancel(overlapped) || this.receiving.cancel(overlapped)
+  }
+
+  shutdown(how: ShutdownHow): Status {
+    if (how !== SD_RECEIVE) this.sending.end()
+    if (how !== SD_SEND) this.receiving.end()
+    return 0
+  }
+
+  /** Ends what is pending, then the connection. @param reset Abruptly; so, too, when bytes were looked at and not read. */
+  close(reset: boolean): void {
+    this.sending.cancelAll(WSA.WSA_OPERATION_ABORTED)
+    this.receiving.cancelAll(WSA.WSA_OPERATION_ABORTED)
+    if (reset || this.receiving.hasPeeked) this.stream.reset()
+    else this.stream.close()
+  }
+}
