@@ -9,12 +9,21 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/base': [],
   'src/spi': [],
   'src/native': ['src/base'],
+  'src/san': ['src/spi', 'src/base'],
   'src/switch': ['src/spi', 'src/base'],
   'src/faces': ['src/switch', 'src/spi', 'src/base'],
-  'src/providers': ['src/spi', 'src/base', 'src/native'],
+  'src/providers': ['src/san', 'src/spi', 'src/base', 'src/native'],
   conformance: ['src/spi', 'src/base'],
 }
-const ROOTS = ['src/compose', 'src/cli', 'src/index.ts', 'src/register.ts', 'src/net.ts', 'src/wsk.ts', 'src/winsock.ts']
+const ROOTS = [
+  'src/compose',
+  'src/cli',
+  'src/index.ts',
+  'src/register.ts',
+  'src/net.ts',
+  'src/wsk.ts',
+  'src/winsock.ts',
+]
 /** No input, no output, no state: it imports nothing at all from outside. */
 const PURE = 'src/spi'
 

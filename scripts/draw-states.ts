@@ -5,10 +5,10 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { TRANSITIONS as FABRIC_LINK } from '../src/providers/fabric/link-state.ts'
-import { TRANSITIONS as FABRIC_SOCKET } from '../src/providers/fabric/socket-state.ts'
 import { TRANSITIONS as WINSOCK } from '../src/faces/winsock/socket-state.ts'
 import { TRANSITIONS as OFFER } from '../src/providers/shm/offer-state.ts'
-import { TRANSITIONS as SHM_SOCKET } from '../src/providers/shm/socket-state.ts'
+import { TRANSITIONS as SHM_CONNECTION } from '../src/providers/shm/connection-state.ts'
+import { TRANSITIONS as SAN_SOCKET } from '../src/san/socket-state.ts'
 import { TRANSITIONS as INSPECTION } from '../src/faces/wsk/inspections.ts'
 import { TRANSITIONS as IRP } from '../src/faces/wsk/irp.ts'
 import * as WSK from '../src/faces/wsk/socket-states.ts'
@@ -74,23 +74,23 @@ const MACHINES: readonly Machine[] = [
     table: TCP_STREAM,
   },
   {
-    title: 'A SAN socket over shared memory',
-    source: 'src/providers/shm/socket-state.ts',
+    title: 'A SAN socket, whatever carries it',
+    source: 'src/san/socket-state.ts',
     // An accepted socket is connected from the start.
     starts: ['open', 'connected'],
-    table: SHM_SOCKET,
+    table: SAN_SOCKET,
+  },
+  {
+    title: 'One end of a connection over shared memory',
+    source: 'src/providers/shm/connection-state.ts',
+    starts: ['standing'],
+    table: SHM_CONNECTION,
   },
   {
     title: 'A listener that shares its address, over shared memory',
     source: 'src/providers/shm/offer-state.ts',
     starts: ['outside'],
     table: OFFER,
-  },
-  {
-    title: 'A SAN socket over a fabric',
-    source: 'src/providers/fabric/socket-state.ts',
-    starts: ['open', 'connected'],
-    table: FABRIC_SOCKET,
   },
   {
     title: 'A link over a fabric',

@@ -1,5 +1,5 @@
 import { WSA, failure, success } from '../../spi/index.ts'
-import type { Result, WsaCode } from '../../spi/index.ts'
+import type { ConnectionRequest, Result, WsaCode } from '../../spi/index.ts'
 import type { Clock, Cancel } from '../../base/clock.ts'
 import { invariant } from '../../base/invariant.ts'
 import { MemoryPool } from '../../base/memory-pool.ts'
@@ -7,8 +7,10 @@ import type { Piece } from '../../base/memory-pool.ts'
 import type { Fabric, LinkOffer } from '../../native/fabric.ts'
 import type { Watcher } from '../../native/shm.ts'
 import type { Turns } from '../../native/turns.ts'
+import type { ConnectionHost } from './connection.ts'
 import { connectCode } from './errno.ts'
 import { decodeHello, decodeRefusal, encodeHello } from './hello.ts'
+import { Incoming } from './incoming.ts'
 import { takeMessage } from './inbox.ts'
 import * as layout from './layout.ts'
 import type { FabricLimits } from './limits.ts'
@@ -17,26 +19,16 @@ import type { LinkEvent, LinkState } from './link-state.ts'
 import * as messages from './messages.ts'
 import { Answers, Outbox } from './outbox.ts'
 import { Slot } from './slot.ts'
-import type { FurtherMemory, SlotHolder } from './slot.ts'
-
-/** A request waiting to be accepted. */
-export interface PendingRequest extends messages.ConnectRequest {
-  readonly link: Link
-  readonly id: number
-  /** The opener has given it up, or is gone. */
-  withdrawn: boolean
-  /** Called then. */
-  lost?: (() => void) | undefined
-}
+import type { FurtherPiece, SlotHolder } from './slot.ts'
 
 /** What a link needs of the provider around it. */
-export interface LinkHost {
+export interface LinkHost extends ConnectionHost {
   readonly fabric: Fabric
   readonly turns: Turns
   readonly limits: FabricLimits
   readonly clock: Clock
   /** A connection is asked for. */
-  requested(pending: PendingRequest): void
+  requested(incoming: Incoming): void
   /** A peer does not answer any more. */
   silenced(): void
   /** The link can carry no further connection. */
@@ -68,7 +60,7 @@ export class Link {
   readonly #slots: (Slot | undefined)[] = []
   readonly #freeIds: number[] = []
   /** Acceptor: requests without an answer. */
-  readonly #asked = new Map<number, PendingRequest>()
+  readonly #asked = new Map<number, Incoming>()
   readonly #openedAt: number
   #held = 0
   #state: LinkState = 'opening'
@@ -221,23 +213,22 @@ export class Link {
   }
 
   /** False when the peer may not ask for that slot. */
-  asked(id: number, request: messages.ConnectRequest): boolean {
+  asked(id: number, request: ConnectionRequest): boolean {
     const isFree = id < layout.MAX_SLOTS && this.#slots[id] === undefined && !this.#asked.has(id)
     if (this.role !== 'acceptor' || !isFree) return false
-    const pending: PendingRequest = { ...request, link: this, id, withdrawn: false }
-    this.#asked.set(id, pending)
-    this.#host.requested(pending)
+    const incoming = new Incoming(this.#host, this, id, request)
+    this.#asked.set(id, incoming)
+    this.#host.requested(incoming)
     return true
   }
 
   /** A request was given up before it was answered: agree, so that the opener can use the slot again. */
   withdrawn(id: number): void {
-    const pending = this.#asked.get(id)
+    const incoming = this.#asked.get(id)
     // One that was refused meanwhile is over.
-    if (pending === undefined) return
+    if (incoming === undefined) return
     this.#asked.delete(id)
-    pending.withdrawn = true
-    pending.lost?.()
+    incoming.withdraw()
     this.#answer(messages.END, id, 0)
   }
 
@@ -257,27 +248,30 @@ export class Link {
 
   // --- slots --------------------------------------------------------------------------------------------------------
 
-  /** Opener: asks for a connection in an unused slot. It is sent once the link is up. */
-  request(holder: SlotHolder, request: messages.ConnectRequest): Result<Slot> {
+  /** Opener: the number of an unused slot; {@link request} follows. */
+  takeId(): Result<number> {
     const id = this.#freeIds.pop() ?? this.#slots.length
-    if (id >= layout.MAX_SLOTS) return failure(WSA.WSAEPROCLIM)
-    return success(this.#hold(id, holder, messages.REQUEST, messages.encodeRequest(request)))
+    return id >= layout.MAX_SLOTS ? failure(WSA.WSAEPROCLIM) : success(id)
   }
 
-  /** Acceptor: says yes to a request that was not withdrawn. */
-  accept({ id }: PendingRequest, holder: SlotHolder, calleeData: Uint8Array): Slot {
+  /** Opener: asks for a connection. It is sent once the link is up. */
+  request(id: number, holder: SlotHolder, request: ConnectionRequest): Slot {
+    return this.#hold(id, holder, messages.REQUEST, messages.encodeRequest(request))
+  }
+
+  /** Acceptor: says yes to a request that was not withdrawn; so below. */
+  accept(id: number, holder: SlotHolder, calleeData: Uint8Array): Slot {
     this.#asked.delete(id)
     return this.#hold(id, holder, messages.ACCEPTED, calleeData)
   }
 
   /** Acceptor: says that the answer may take a while. */
-  judging({ id, withdrawn }: PendingRequest): void {
-    if (!withdrawn) this.#answer(messages.JUDGING, id, 0)
+  judging(id: number): void {
+    this.#answer(messages.JUDGING, id, 0)
   }
 
   /** Acceptor: says no. */
-  refuse({ id, withdrawn }: PendingRequest, code: WsaCode): void {
-    if (withdrawn) return
+  refuse(id: number, code: WsaCode): void {
     this.#asked.delete(id)
     this.#answer(messages.REFUSED, id, code)
   }
@@ -319,7 +313,7 @@ export class Link {
 
   // --- further memory -----------------------------------------------------------------------------------------------
 
-  take(bytes: number): Result<FurtherMemory> {
+  take(bytes: number): Result<FurtherPiece> {
     const piece = this.#pool.take(bytes)
     if (piece === undefined) return failure(WSA.WSAENOBUFS)
     const at = layout.REGIONS_BYTES + piece.segment * layout.MAX_RING_BYTES + piece.offset
@@ -373,10 +367,7 @@ export class Link {
     this.#watcher?.close()
     this.#outbox.close()
     this.#fabric.close(this.id)
-    for (const pending of this.#asked.values()) {
-      pending.withdrawn = true
-      pending.lost?.()
-    }
+    for (const incoming of this.#asked.values()) incoming.withdraw()
     this.#asked.clear()
     this.#host.linkClosed(this, code)
     // Each socket hears of it in a turn of its own: what one of them does must not keep it from the others.

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { MAX_CONNECT_DATA_BYTES, WSA } from '../../spi/index.ts'
-import type { SocketAddress, WsaCode } from '../../spi/index.ts'
+import type { ConnectionRequest, SocketAddress, WsaCode } from '../../spi/index.ts'
 
 /**
  * The messages of a link, little endian: kind, count or flags, receives given back (16 bits), slot (16 bits), two bytes 0;
@@ -33,13 +33,7 @@ export const JUDGING = 10
 export const SIGNAL = 0x80
 export const RANGE_BYTES = 8
 
-export interface ConnectRequest {
-  readonly remote: SocketAddress
-  readonly local: SocketAddress
-  readonly callerData: Uint8Array
-}
-
-export function encodeRequest(request: ConnectRequest): Uint8Array {
+export function encodeRequest(request: ConnectionRequest): Uint8Array {
   const parts: number[] = []
   for (const { address, port } of [request.remote, request.local]) {
     parts.push(port & 255, port >>> 8, address.length)
@@ -49,7 +43,7 @@ export function encodeRequest(request: ConnectRequest): Uint8Array {
 }
 
 /** The request in a copy of what the peer wrote; undefined when it is malformed. */
-export function decodeRequest(bytes: Uint8Array): ConnectRequest | undefined {
+export function decodeRequest(bytes: Uint8Array): ConnectionRequest | undefined {
   let at = 0
   const endpoint = (): SocketAddress | undefined => {
     const length = bytes[at + 2] ?? 256

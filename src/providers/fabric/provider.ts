@@ -1,7 +1,9 @@
 import { SPI_VERSION, WSA, failure, formatAddress, isWildcard, success } from '../../spi/index.ts'
 import type {
+  ConnectionRequest,
   ProbeStep,
   ProviderData,
+  ProviderLimits,
   Result,
   SanProvider,
   SanSocket,
@@ -20,16 +22,18 @@ import * as native from '../../native/fabric.ts'
 import type { Fabric, FabricCounters } from '../../native/fabric.ts'
 import type { Watcher } from '../../native/shm.ts'
 import type { Notifiable, Turns } from '../../native/turns.ts'
+import { CarriedSocket } from '../../san/index.ts'
+import type { Attempt, Carrier, Closable, ConnectionOwner, Listener } from '../../san/index.ts'
+import { FabricConnection } from './connection.ts'
 import { resourceCode } from './errno.ts'
 import { decodeHello, encodeRefusal } from './hello.ts'
+import type { Incoming } from './incoming.ts'
 import * as layout from './layout.ts'
 import type { FabricLimits } from './limits.ts'
 import { Link } from './link.ts'
-import type { LinkHost, PendingRequest } from './link.ts'
+import type { LinkHost } from './link.ts'
 import { serviceOf } from './service.ts'
 import type { FabricName } from './service.ts'
-import { FabricSocket } from './socket.ts'
-import type { RequestQueue, SocketHost } from './socket.ts'
 
 const FAMILIES: readonly string[] = ['IPv4', 'IPv6']
 const PIECE_BYTES = 64 << 10
@@ -54,6 +58,12 @@ const NO_COUNTERS: FabricCounters = {
   errors: 0,
 }
 
+const BOUNDS: ProviderLimits = {
+  regionBytes: layout.REGION_BYTES,
+  maxMemoryBytes: layout.MAX_RING_BYTES,
+  pieceBytes: PIECE_BYTES,
+}
+
 /** What a fabric provider was made for. */
 export interface FabricPurpose {
   /** The provider of libfabric. */
@@ -67,30 +77,27 @@ export interface FabricPurpose {
   readonly networks: () => readonly ServedSubnet[]
 }
 
-interface Listener {
-  readonly id: number
-  readonly queue: RequestQueue
-}
-
 /**
  * Carries connections between event loops of different hosts over a provider of libfabric.
  *
  * A listener is a passive endpoint at the fabric service that stands for its TCP port; the first connect to it makes a
  * {@link Link}, which all further connects use. docs/fabric.md has the picture.
  */
-export class FabricProvider implements SanProvider, LinkHost, SocketHost, Notifiable {
+export class FabricProvider implements SanProvider, Carrier, LinkHost, Notifiable {
   readonly name = 'fabric'
   readonly withinLoop = false
   readonly turns: Turns
   readonly limits: FabricLimits
   readonly clock: Clock
   readonly schedule: (job: () => void) => void
+  readonly bounds = BOUNDS
+  readonly minMemoryBytes = layout.PAGE_BYTES
   isPolling = false
   readonly #purpose: FabricPurpose
   readonly #makeFabric: () => Fabric
   #fabric: Fabric | undefined
   #events = new Int32Array(2)
-  readonly #sockets = new Set<FabricSocket>()
+  readonly #sockets = new Set<Closable>()
   readonly #links = new Map<number, Link>()
   /** Open links by local address and destination. */
   readonly #routes = new Map<string, Link>()
@@ -153,11 +160,7 @@ export class FabricProvider implements SanProvider, LinkHost, SocketHost, Notifi
     return success({
       version: SPI_VERSION,
       description: this.#purpose.description,
-      limits: {
-        regionBytes: layout.REGION_BYTES,
-        maxMemoryBytes: layout.MAX_RING_BYTES,
-        pieceBytes: PIECE_BYTES,
-      },
+      limits: BOUNDS,
     })
   }
 
@@ -204,9 +207,7 @@ export class FabricProvider implements SanProvider, LinkHost, SocketHost, Notifi
     if (this.#starts === 0) return failure(WSA.WSANOTINITIALISED)
     if (!FAMILIES.includes(request.family)) return failure(WSA.WSAEAFNOSUPPORT)
     if (request.duplicate !== undefined) return failure(WSA.WSAEOPNOTSUPP)
-    const socket = new FabricSocket(this, request.family)
-    const status = socket.attach()
-    return status === 0 ? success(socket) : failure(status)
+    return CarriedSocket.open(this, request.family)
   }
 
   probe(address: SocketAddress): readonly ProbeStep[] {
@@ -230,13 +231,13 @@ export class FabricProvider implements SanProvider, LinkHost, SocketHost, Notifi
     return steps
   }
 
-  // --- SocketHost ---------------------------------------------------------------------------------------------------
+  // --- Carrier ------------------------------------------------------------------------------------------------------
 
-  add(socket: FabricSocket): void {
+  add(socket: Closable): void {
     this.#sockets.add(socket)
   }
 
-  remove(socket: FabricSocket): void {
+  remove(socket: Closable): void {
     this.#sockets.delete(socket)
   }
 
@@ -254,21 +255,33 @@ export class FabricProvider implements SanProvider, LinkHost, SocketHost, Notifi
     this.#connections -= 1
   }
 
-  listen(queue: RequestQueue): Status {
+  connect(owner: ConnectionOwner, request: ConnectionRequest): Result<Attempt> {
+    const { local: to, remote: from } = request
+    const isComplete = to.family === from.family && to.port > 0 && !isWildcard(to)
+    if (!isComplete || !this.serves(to)) return failure(WSA.WSAENETUNREACH)
+    const link = this.#linkTo(from, to)
+    if (!link.ok) return link
+    if (!this.admit()) return failure(WSA.WSAEPROCLIM)
+    const asking = FabricConnection.ask(this, owner, link.value, request)
+    if (!asking.ok) this.dismiss()
+    return asking
+  }
+
+  listen(listener: Listener): Status {
     const status = this.#open()
     if (status !== 0) return status
-    const { address, port } = queue.address
+    const { address, port } = listener.address
     const service = serviceOf(this.#purpose.name, port)
     if (service === 0) return WSA.WSAEADDRNOTAVAIL
     const id = this.fabric.listen(address, service)
     if (id < 0) return resourceCode(-id)
-    this.#listeners.set(id, { id, queue })
+    this.#listeners.set(id, listener)
     return 0
   }
 
-  unlisten(queue: RequestQueue): void {
-    for (const { id, queue: other } of this.#listeners.values()) {
-      if (other !== queue) continue
+  unlisten(listener: Listener): void {
+    for (const [id, other] of this.#listeners) {
+      if (other !== listener) continue
       this.fabric.closeListener(id)
       this.#listeners.delete(id)
     }
@@ -284,7 +297,8 @@ export class FabricProvider implements SanProvider, LinkHost, SocketHost, Notifi
     return 0
   }
 
-  linkTo(local: SocketAddress, destination: SocketAddress): Result<Link> {
+  // The link from `local` to whoever listens at `destination`; it may still be coming up.
+  #linkTo(local: SocketAddress, destination: SocketAddress): Result<Link> {
     const to = formatAddress(destination)
     const key = `${local.address} ${to}`
     const known = this.#routes.get(key)
@@ -357,21 +371,21 @@ export class FabricProvider implements SanProvider, LinkHost, SocketHost, Notifi
     this.#silenced += 1
   }
 
-  requested(pending: PendingRequest): void {
-    const { link, remote, local } = pending
-    const queue = this.#queueFor(local)
+  requested(incoming: Incoming): void {
+    const { link, remote, local } = incoming
+    const listener = this.#listenerFor(local)
     const isHere = !isWildcard(local) && local.port > 0 && this.#served.has(local)
-    if (queue === undefined || !isHere) link.refuse(pending, WSA.WSAETIMEDOUT)
-    else if (!plausible(remote, local, link)) link.refuse(pending, WSA.WSAEACCES)
-    else if (!queue.offer(pending)) link.refuse(pending, WSA.WSAECONNREFUSED)
+    if (listener === undefined || !isHere) incoming.refuse(WSA.WSAETIMEDOUT)
+    else if (!plausible(remote, local, link)) incoming.refuse(WSA.WSAEACCES)
+    else if (!listener.offer(incoming)) incoming.refuse(WSA.WSAECONNREFUSED)
   }
 
   // The listener of that very address comes before the wildcard, as TCP has it.
-  #queueFor(local: SocketAddress): RequestQueue | undefined {
-    let found: RequestQueue | undefined
-    for (const { queue } of this.#listeners.values()) {
-      if (!queue.covers(local)) continue
-      if (found === undefined || queue.address.address === local.address) found = queue
+  #listenerFor(local: SocketAddress): Listener | undefined {
+    let found: Listener | undefined
+    for (const listener of this.#listeners.values()) {
+      if (!listener.covers(local)) continue
+      if (found === undefined || listener.address.address === local.address) found = listener
     }
     return found
   }

@@ -13,7 +13,7 @@ export type Answer =
   /** The answer takes a while. */
   | { readonly kind: 'judging' }
 
-/** What a slot tells the socket that holds it. */
+/** What a slot tells the connection that holds it. */
 export interface SlotHolder {
   answered(answer: Answer): void
   signalled(): void
@@ -26,12 +26,12 @@ export interface SlotHolder {
 }
 
 /** Further memory of a connection. */
-export interface FurtherMemory extends RegisteredMemory {
+export interface FurtherPiece extends RegisteredMemory {
   readonly piece: Piece
 }
 
 interface Dirty {
-  readonly memory: FurtherMemory
+  readonly memory: FurtherPiece
   readonly ranges: RangeSet
 }
 
@@ -87,14 +87,14 @@ export class Slot implements Outgoing {
     this.link.send(this)
   }
 
-  // --- what the socket says -----------------------------------------------------------------------------------------
+  // --- what the connection says -------------------------------------------------------------------------------------
 
   /** A range of the region was written; offsets from its start. */
   wroteRegion(from: number, to: number): void {
     this.#region.add(this.memory.send.offset + from, this.memory.send.offset + to)
   }
 
-  wroteFurther(memory: FurtherMemory, from: number, to: number): void {
+  wroteFurther(memory: FurtherPiece, from: number, to: number): void {
     let dirty = this.#further?.find((one) => one.memory === memory)
     if (dirty === undefined) (this.#further ??= []).push((dirty = { memory, ranges: new RangeSet() }))
     dirty.ranges.add(memory.offset + from, memory.offset + to)
@@ -105,11 +105,11 @@ export class Slot implements Outgoing {
     this.link.send(this)
   }
 
-  announce(memory: FurtherMemory): void {
+  announce(memory: FurtherPiece): void {
     this.#announcements.push({ kind: messages.REGISTER, page: memory.descriptor, bytes: memory.length })
   }
 
-  withdraw(memory: FurtherMemory): void {
+  withdraw(memory: FurtherPiece): void {
     this.#announcements.push({ kind: messages.DEREGISTER, page: memory.descriptor, bytes: 0 })
     this.#further = this.#further?.filter((dirty) => dirty.memory !== memory)
   }

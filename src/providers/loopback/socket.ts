@@ -24,7 +24,7 @@ import type {
 } from '../../spi/index.ts'
 import { LoopbackEnd, later } from './connection.ts'
 import type { Announce, ConnectionLimits, Side } from './connection.ts'
-import { EventRecord } from './events.ts'
+import { EventRecord } from '../../san/network-events.ts'
 import type { PinnedMemory } from './pinned.ts'
 import type { LoopbackNetwork } from './provider.ts'
 

@@ -16,6 +16,11 @@ export interface SlotView {
   readonly byte: number
 }
 
+/** Further memory of a connection. */
+export interface FurtherPiece extends RegisteredMemory {
+  readonly piece: Piece
+}
+
 /** A descriptor of further memory: the number of its segment, then that of its first page. */
 const PIECE_PAGES_SHIFT = 16
 
@@ -109,7 +114,7 @@ export class LinkMemory {
   }
 
   /** A further region of ours, in a ring segment that the peer maps when it needs to. */
-  take(bytes: number): Result<RegisteredMemory & { readonly piece: Piece }> {
+  take(bytes: number): Result<FurtherPiece> {
     let piece = this.#pool.take(bytes)
     if (piece === undefined) {
       const index = this.#theirs.count > 0 ? this.#addSegment(layout.RING_SEGMENT_BYTES, 'rings') : undefined

@@ -327,6 +327,11 @@ export class Link implements Notifiable {
     this.#cancelIdle = undefined
   }
 
+  /** Another holder goes on with the slot. */
+  pass(id: number, holder: SlotHolder): void {
+    this.#holders[id] = holder
+  }
+
   isHeld(id: number): boolean {
     return this.#holders[id] !== undefined
   }
@@ -368,12 +373,11 @@ export class Link implements Notifiable {
     this.#host.native.close(this.#fd)
     this.#host.linkClosed(this, code)
     // Each socket hears of it in a turn of its own: what one of them does must not keep it from the others.
-    for (const holder of this.#holders) {
-      if (holder !== undefined) {
-        this.#host.turns.schedule(() => {
-          holder.linkDown(code)
-        })
-      }
+    for (const [id, holder] of this.#holders.entries()) {
+      if (holder === undefined) continue
+      this.#host.turns.schedule(() => {
+        this.#holders[id]?.linkDown(code)
+      })
     }
     this.#releaseWhenUnheld()
   }

@@ -3,6 +3,8 @@ import { SPI_VERSION, WSA, failure, isWildcard, success } from '../../spi/index.
 import type {
   ProbeStep,
   ProviderData,
+  ProviderLimits,
+  ConnectionRequest,
   Result,
   SanProvider,
   SanSocket,
@@ -21,8 +23,14 @@ import type { NativeCall, PollerStats, ShmNative } from '../../native/shm.ts'
 import * as layout from './layout.ts'
 import type { Link } from './link.ts'
 import type { ShmLimits } from './limits.ts'
-import type { PendingRequest, RequestQueue } from './listener.ts'
+import type { Attempt, Carrier, Closable, ConnectionOwner } from '../../san/index.ts'
+import { CarriedSocket } from '../../san/index.ts'
+import type { Listener } from '../../san/index.ts'
 import { acceptLink } from './accept-link.ts'
+import { Connect, TakeOver } from './attempt.ts'
+import type { AttemptHost } from './attempt.ts'
+import type { Expecting } from './connection.ts'
+import { Incoming } from './incoming.ts'
 import { KNOCK_MS, MAX_EXPECTED, decodePassage } from './moving.ts'
 import type { Passage, Ticket } from './moving.ts'
 import { makeOffer } from './offers.ts'
@@ -34,9 +42,7 @@ import { Routes, enterRendezvous } from './routes.ts'
 import { readRequest } from './request.ts'
 import type { SlotRequest } from './request.ts'
 import { ByteBudget } from './segments.ts'
-import { agreeEnded, refuse } from './slot.ts'
-import { ShmSocket } from './socket.ts'
-import type { SocketHost } from './socket.ts'
+import { Slot, agreeEnded, refuse } from './slot.ts'
 import { Turns } from '../../native/turns.ts'
 
 const FAMILIES: readonly string[] = ['IPv4', 'IPv6']
@@ -61,7 +67,7 @@ export interface ShmStats {
  * A process offers its listeners at abstract rendezvous names; the first connect to one makes a {@link Link}, which all
  * further connects use without a system call. docs/shared-memory.md has the picture.
  */
-export class ShmProvider implements SanProvider, GroupHost, SocketHost {
+export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost {
   readonly name = 'shm'
   readonly native: ShmNative
   readonly limits: ShmLimits
@@ -72,14 +78,17 @@ export class ShmProvider implements SanProvider, GroupHost, SocketHost {
   /** As `schedule`, but before everything else that waits. */
   readonly soon: (job: () => void) => void
   readonly scheduleOutside: (prepare: () => NativeCall | undefined) => void
-  readonly #sockets = new Set<ShmSocket>()
+  readonly bounds: ProviderLimits
+  readonly minMemoryBytes = layout.PAGE_BYTES
+  readonly shares = true
+  readonly #sockets = new Set<Closable>()
   readonly #links = new Set<Link>()
   readonly routes = new Routes(this)
-  readonly #offers = new Map<RequestQueue, Offer>()
+  readonly #offers = new Map<Listener, Offer>()
   /** By every name that a request may ask for. */
-  readonly #listeners = new Map<string, { readonly queue: RequestQueue; readonly offer: Offer }>()
+  readonly #listeners = new Map<string, { readonly listener: Listener; readonly offer: Offer }>()
   /** Who waits under which name for the next process of its peer. */
-  readonly #expected = new Map<string, { readonly secret: Uint8Array; readonly socket: Pick<ShmSocket, 'rejoin'> }>()
+  readonly #expected = new Map<string, { readonly secret: Uint8Array; readonly whom: Expecting }>()
   /** Passages that were used and might be shown again. */
   readonly #passed = new Set<string>()
   #upcalls: Upcalls | undefined
@@ -97,10 +106,12 @@ export class ShmProvider implements SanProvider, GroupHost, SocketHost {
     this.soon = this.turns.soon
     this.scheduleOutside = this.turns.scheduleOutside
     this.budget = new ByteBudget(limits.maxBytes)
-  }
-
-  get maxMemoryBytes(): number {
-    return this.limits.maxRingBytes
+    this.bounds = {
+      regionBytes: layout.REGION_BYTES,
+      maxMemoryBytes: limits.maxRingBytes,
+      pieceBytes: PIECE_BYTES,
+      duplicates: true,
+    }
   }
 
   get upcalls(): Upcalls {
@@ -141,12 +152,7 @@ export class ShmProvider implements SanProvider, GroupHost, SocketHost {
     return success({
       version: SPI_VERSION,
       description: 'shared memory between processes of this host',
-      limits: {
-        regionBytes: layout.REGION_BYTES,
-        maxMemoryBytes: this.limits.maxRingBytes,
-        pieceBytes: PIECE_BYTES,
-        duplicates: true,
-      },
+      limits: this.bounds,
     })
   }
 
@@ -179,10 +185,11 @@ export class ShmProvider implements SanProvider, GroupHost, SocketHost {
     if (!FAMILIES.includes(request.family)) return failure(WSA.WSAEAFNOSUPPORT)
     const passage = request.duplicate === undefined ? undefined : this.#admitPassage(request.duplicate)
     if (passage?.ok === false) return passage
-    const socket = new ShmSocket(this, request.family)
-    let status = socket.attach()
-    if (status === 0 && passage !== undefined) status = socket.takeOver(passage.value)
-    return status === 0 ? success(socket) : failure(status)
+    const opened = CarriedSocket.open(this, request.family)
+    if (opened.ok && passage !== undefined) {
+      opened.value.takeOver(new TakeOver(this, opened.value, passage.value, request.family))
+    }
+    return opened
   }
 
   // Once, and in this process only.
@@ -215,13 +222,13 @@ export class ShmProvider implements SanProvider, GroupHost, SocketHost {
     }
   }
 
-  // --- SocketHost ---------------------------------------------------------------------------------------------------
+  // --- Carrier ------------------------------------------------------------------------------------------------------
 
-  add(socket: ShmSocket): void {
+  add(socket: Closable): void {
     this.#sockets.add(socket)
   }
 
-  remove(socket: ShmSocket): void {
+  remove(socket: Closable): void {
     this.#sockets.delete(socket)
   }
 
@@ -239,19 +246,23 @@ export class ShmProvider implements SanProvider, GroupHost, SocketHost {
     this.#connections -= 1
   }
 
-  listen(queue: RequestQueue, sharing: Sharing | undefined): Status {
-    const offer = makeOffer(this, queue.address, sharing)
+  connect(owner: ConnectionOwner, request: ConnectionRequest): Result<Attempt> {
+    return this.serves(request.local) ? Connect.begin(this, owner, request) : failure(WSA.WSAENETUNREACH)
+  }
+
+  listen(listener: Listener, sharing: Sharing | undefined): Status {
+    const offer = makeOffer(this, listener.address, sharing)
     if (typeof offer === 'number') return offer
     // Two listeners of one loop cannot be told apart by name.
     if (offer.names.some((name) => this.#listeners.has(name))) return WSA.WSAEADDRNOTAVAIL
     const status = offer.open()
     if (status !== 0) return status
-    this.#offers.set(queue, offer)
-    for (const name of offer.names) this.#listeners.set(name, { queue, offer })
+    this.#offers.set(listener, offer)
+    for (const name of offer.names) this.#listeners.set(name, { listener, offer })
     return 0
   }
 
-  expect({ name, secret }: Ticket, socket: Pick<ShmSocket, 'rejoin' | 'abandoned'>): Cancel | undefined {
+  expect({ name, secret }: Ticket, whom: Expecting): Cancel | undefined {
     // Each costs a descriptor, and a hostile peer can make all its connections move.
     if (this.#expected.size >= MAX_EXPECTED || this.#expected.has(name)) return undefined
     const rendezvous = this.#rendezvous(name)
@@ -263,9 +274,9 @@ export class ShmProvider implements SanProvider, GroupHost, SocketHost {
     }
     const cancelTimer = this.clock.after(this.limits.moveMs, () => {
       stop()
-      socket.abandoned()
+      whom.abandoned()
     })
-    this.#expected.set(name, { secret, socket })
+    this.#expected.set(name, { secret, whom })
     return stop
   }
 
@@ -313,11 +324,11 @@ export class ShmProvider implements SanProvider, GroupHost, SocketHost {
     }
   }
 
-  unlisten(queue: RequestQueue): void {
-    const offer = this.#offers.get(queue)
+  unlisten(listener: Listener): void {
+    const offer = this.#offers.get(listener)
     if (offer === undefined) return
     offer.close()
-    this.#offers.delete(queue)
+    this.#offers.delete(listener)
     for (const name of offer.names) this.#listeners.delete(name)
   }
 
@@ -353,7 +364,7 @@ export class ShmProvider implements SanProvider, GroupHost, SocketHost {
     const generation = layout.generationOf(state)
     if (layout.phaseOf(state) === layout.PHASE_CLOSED) {
       // Given up before we saw it: agree, so that the opener can use the slot again.
-      if (link.noteRequest(id, generation)) agreeEnded(link, id, generation)
+      if (link.noteRequest(id, generation)) agreeEnded({ link, id, generation })
       return
     }
     if (layout.phaseOf(state) !== layout.PHASE_OPEN || !link.noteRequest(id, generation)) return
@@ -364,20 +375,21 @@ export class ShmProvider implements SanProvider, GroupHost, SocketHost {
       refuse({ link, id, generation }, WSA.WSAEFAULT)
       return
     }
-    const pending: PendingRequest = { link, id, generation, request }
+    const incoming = new Incoming(this, link, id, generation, request)
     const expected = this.#expected.get(request.listener)
     if (expected !== undefined) {
-      if (Buffer.compare(expected.secret, request.callerData) === 0) expected.socket.rejoin(pending)
-      else refuse(pending, WSA.WSAEACCES)
+      const slot = Buffer.compare(expected.secret, request.callerData) === 0 ? Slot.of(incoming) : undefined
+      if (slot === undefined) incoming.refuse(WSA.WSAEACCES)
+      else expected.whom.rejoin(slot)
       return
     }
-    const listener = this.#listeners.get(request.listener)
-    const reachable = listener?.queue.covers(request.local) === true && this.#isHere(request.local)
-    if (!reachable) refuse(pending, WSA.WSAETIMEDOUT)
-    else if (!this.#plausible(request, link)) refuse(pending, WSA.WSAEACCES)
-    else if (!listener.queue.offer(pending)) {
+    const known = this.#listeners.get(request.listener)
+    const reachable = known?.listener.covers(request.local) === true && this.#isHere(request.local)
+    if (!reachable) incoming.refuse(WSA.WSAETIMEDOUT)
+    else if (!this.#plausible(request, link)) incoming.refuse(WSA.WSAEACCES)
+    else if (!known.listener.offer(incoming)) {
       // Where others take connections, too, a full queue is not the last word.
-      refuse(pending, listener.offer.isShared ? WSA.WSAEPROCLIM : WSA.WSAECONNREFUSED)
+      incoming.refuse(known.offer.isShared ? WSA.WSAEPROCLIM : WSA.WSAECONNREFUSED)
     }
   }
 

@@ -1,9 +1,9 @@
 import { MAX_CONNECT_DATA_BYTES, WSA } from '../../spi/index.ts'
 import type { ConnectionMemory, MemoryRegion, WsaCode } from '../../spi/index.ts'
+import { invariant } from '../../base/invariant.ts'
 import * as layout from './layout.ts'
 import type { Link } from './link.ts'
 import type { SlotView } from './link-memory.ts'
-import type { PendingRequest } from './listener.ts'
 import { TICKET_BYTES } from './moving.ts'
 import { writeRequest } from './request.ts'
 import type { SlotRequest } from './request.ts'
@@ -13,6 +13,13 @@ export type Answer =
   | { readonly kind: 'accepted'; readonly calleeData: Uint8Array }
   | { readonly kind: 'refused'; readonly code: WsaCode }
   | { readonly kind: 'judging' }
+
+/** Where a request stands: in which slot, in which use of it. */
+export interface RequestPlace {
+  readonly link: Link
+  readonly id: number
+  readonly generation: number
+}
 
 /**
  * One use of a slot of a link: the two state words, and the connect data, that opener and acceptor write for each other.
@@ -54,8 +61,7 @@ export class Slot {
   }
 
   /** Acceptor: our side of a request that is to be accepted; undefined when there is no memory for it. */
-  static of(pending: PendingRequest): Slot | undefined {
-    const { link, id, generation } = pending
+  static of({ link, id, generation }: RequestPlace): Slot | undefined {
     const own = link.memory.ownSlot(id)
     const peer = link.memory.peerSlot(id)
     return own === undefined || peer === undefined ? undefined : new Slot(link, id, generation, own, peer)
@@ -96,9 +102,9 @@ export class Slot {
     }
   }
 
-  /** The two regions; once the peer's side is known. */
-  memory(): ConnectionMemory | undefined {
-    if (this.#peer === undefined) return undefined
+  /** The two regions; once the request is answered. */
+  get memory(): ConnectionMemory {
+    invariant(this.#peer, "the peer's side is known")
     return { send: { ...regionOf(this.#own), descriptor: 0 }, receive: regionOf(this.#peer) }
   }
 
@@ -158,36 +164,29 @@ export class Slot {
 }
 
 /** Tells the peer of a waiting request that it is refused. */
-export function refuse(pending: Pick<PendingRequest, 'link' | 'id' | 'generation'>, code: WsaCode): void {
-  answerUnheld(pending.link, pending.id, pending.generation, layout.PHASE_REFUSED, code)
+export function refuse(place: RequestPlace, code: WsaCode): void {
+  answerUnheld(place, layout.PHASE_REFUSED, code)
 }
 
 /** Agrees that a request which its opener gave up is over, so that the opener can use the slot again. */
-export function agreeEnded(link: Link, id: number, generation: number): void {
-  if (link.isHeld(id)) return
-  answerUnheld(link, id, generation, layout.PHASE_CLOSED, 0)
+export function agreeEnded(place: RequestPlace): void {
+  if (!place.link.isHeld(place.id)) answerUnheld(place, layout.PHASE_CLOSED, 0)
 }
 
 /** Tells the peer of a waiting request that its answer may take a while; false when there is no memory to say it in. */
-export function announceJudging(pending: PendingRequest): boolean {
-  return answerUnheld(pending.link, pending.id, pending.generation, layout.PHASE_JUDGING, 0)
-}
-
-/** True when the opener has given the request up, or cannot make it. */
-export function isWithdrawn(pending: PendingRequest): boolean {
-  // A slot carries one connection at a time, however often a peer asks.
-  return pending.link.isHeld(pending.id) || !isOpen(pending)
+export function announceJudging(place: RequestPlace): boolean {
+  return answerUnheld(place, layout.PHASE_JUDGING, 0)
 }
 
 /** True while the opener wants an answer. */
-export function isOpen(pending: PendingRequest): boolean {
-  const peer = pending.link.state === 'up' ? pending.link.memory.peerSlot(pending.id) : undefined
+export function isOpen({ link, id, generation }: RequestPlace): boolean {
+  const peer = link.state === 'up' ? link.memory.peerSlot(id) : undefined
   if (peer === undefined) return false
   const state = Atomics.load(peer.segment.words, peer.byte / 4)
-  return state === layout.slotState(pending.generation, layout.PHASE_OPEN)
+  return state === layout.slotState(generation, layout.PHASE_OPEN)
 }
 
-function answerUnheld(link: Link, id: number, generation: number, phase: number, detail: number): boolean {
+function answerUnheld({ link, id, generation }: RequestPlace, phase: number, detail: number): boolean {
   const own = link.memory.ownSlot(id)
   if (own === undefined) return false
   const word = own.byte / 4

@@ -1,5 +1,5 @@
-import { FD_ACCEPT, FD_CONNECT, WSA } from '../../spi/index.ts'
-import type { EventObject, NetworkEvents, Status } from '../../spi/index.ts'
+import { FD_ACCEPT, FD_CONNECT, WSA } from '../spi/index.ts'
+import type { EventObject, NetworkEvents, Status } from '../spi/index.ts'
 
 /** What happened on a socket since the last enumeration, and whom to tell. */
 export class EventRecord {
@@ -8,11 +8,13 @@ export class EventRecord {
   #occurred = 0
   #connectStatus: Status = 0
 
+  /** EVENT-1. What has happened and was not enumerated is signalled at once (RACE-2). */
   select(event: EventObject | null, mask: number): Status {
     if ((mask & ~(FD_ACCEPT | FD_CONNECT)) !== 0) return WSA.WSAEINVAL
     if (mask !== 0 && event === null) return WSA.WSAEINVAL
     this.#event = event
     this.#mask = mask
+    this.#tell()
     return 0
   }
 
