@@ -14,6 +14,7 @@ class MirroredSocket extends FakeSocket {
   peer: MirroredSocket = this
   readonly #mirrors = new Map<number, MemoryRegion>()
   #isSignalled = false
+  signals = 0
 
   constructor() {
     super(LIMITS)
@@ -43,6 +44,7 @@ class MirroredSocket extends FakeSocket {
   override signal(): Status {
     this.allow()
     const { peer } = this
+    this.signals += 1
     peer.#isSignalled = true
     setImmediate(() => {
       if (!peer.#isSignalled) return
@@ -53,7 +55,9 @@ class MirroredSocket extends FakeSocket {
   }
 }
 
-async function mirroredPair(maxRingBytes: number): Promise<{ readonly one: End; readonly other: End }> {
+async function mirroredPair(
+  maxRingBytes: number,
+): Promise<{ readonly one: End; readonly other: End; readonly otherSocket: MirroredSocket }> {
   const sockets = [new MirroredSocket(), new MirroredSocket()] as const
   sockets[0].peer = sockets[1]
   sockets[1].peer = sockets[0]
@@ -67,7 +71,7 @@ async function mirroredPair(maxRingBytes: number): Promise<{ readonly one: End; 
   await settle()
   assert.ok(one !== undefined && other !== undefined)
   assert.equal(one.session.state, 'open')
-  return { one, other }
+  return { one, other, otherSocket: sockets[1] }
 }
 
 describe('memory that is not shared but mirrored', () => {
@@ -100,5 +104,17 @@ describe('memory that is not shared but mirrored', () => {
     const taken = one.session.write([Buffer.alloc(10)])
     await settle()
     assert.ok(taken === 10 || one.writableCalls > 0, 'the writer waits for ever')
+  })
+
+  test('WSD-XFER-5 a waiting writer is told of room a few times for each ring, however small the reads are', async () => {
+    const { one, other, otherSocket } = await mirroredPair(0)
+    const before = otherSocket.signals
+    assert.equal(one.session.write([Buffer.alloc(5000)]), 1024)
+    await settle(2)
+    for (let read = 0; read < 1024; read += 16) assert.equal(other.session.read(16)?.length, 16)
+    const told = otherSocket.signals - before
+    assert.ok(told >= 1 && told <= 3, `${told} signals for one ring`)
+    await settle(2)
+    assert.ok(one.writableCalls > 0, 'the writer waits for ever')
   })
 })

@@ -38,6 +38,8 @@ export class Receiver {
   #ring: Ring
   #generation = 0
   #consumed = 0
+  /** What the peer was last told of, when it waited. */
+  #credited: number | undefined
   #broken = false
   /** What there may be beside plain bytes is made when the peer first announces it: most connections never see it. */
   #news = 0
@@ -318,6 +320,11 @@ export class Receiver {
     if ((Atomics.load(receive.words, this.#peerWord + layout.FLAGS) & layout.FLAG_BLOCKED) === 0) return
     const unread = (Atomics.load(receive.words, this.#peerWord + layout.PRODUCED) - this.#consumed) >>> 0
     if (unread > this.#ring.size / 2) return
+    // A writer that waits had filled the ring: there is more to come than was told. Where memory is mirrored, its flag is seen
+    // long after it was told.
+    const since = this.#credited === undefined ? Infinity : (this.#consumed - this.#credited) >>> 0
+    if (since < this.#ring.size / CREDITS_PER_RING) return
+    this.#credited = this.#consumed
     this.#socket.rdmaWrite(send, 0, layout.HEADER_BYTES, null)
     this.#socket.signal()
   }
@@ -353,5 +360,8 @@ const MAX_PUT_BY_BYTES = 16 << 20
 
 /** Rings followed in one read. */
 const MAX_ADOPTIONS = 4
+
+/** A waiting writer is told of room in pieces of so much of the ring, at least. */
+const CREDITS_PER_RING = 4
 
 const NOTHING = { bytes: 0, here: 0 } as const
