@@ -11,8 +11,6 @@ export { BlockList, SocketAddress, isIP, isIPv4, isIPv6 } from 'node:net'
 export type * from 'node:net'
 export type { Inspect, InspectRequest, Inspection } from './faces/net/inspect.ts'
 
-let warned = false
-
 /**
  * Lets the switch carry what somebody else has made: a server that does not listen yet, or a socket that does not connect yet,
  * such as that of `https.createServer` or `tls.connect`. Sockets begin to connect in the next tick at the earliest.
@@ -25,8 +23,7 @@ export function claim<T extends net.Server | net.Socket>(owner: T): T {
 function enlist(owner: object): void {
   const whole = processSwitch()
   if ('unavailable' in whole) {
-    if (!warned) warnUnavailable(whole.unavailable)
-    warned = true
+    warnUnavailable(whole.unavailable)
     return
   }
   whole.install(false)

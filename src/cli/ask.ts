@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { CONTROL_PREFIX } from '../compose/control.ts'
 import type { ProcessReport } from '../compose/report.ts'
+import { loadShm } from '../native/load.ts'
 import type { ShmNative } from '../native/shm.ts'
 
 const PATIENCE_MS = 1000
@@ -14,9 +15,22 @@ export interface Silent {
   readonly problem: string
 }
 
-/** Asks every switched event loop of this user in this network namespace about itself. */
-export async function askAll(native: ShmNative): Promise<(ProcessReport | Silent)[]> {
-  return Promise.all(controlNames().map((name) => ask(native, name)))
+/**
+ * Asks every switched event loop of this user in this network namespace about itself.
+ *
+ * @param purpose Completes "Cannot ...".
+ * @throws where nobody can be asked.
+ */
+export async function askAll(purpose: string): Promise<(ProcessReport | Silent)[]> {
+  const loaded = loadShm()
+  if ('reason' in loaded) throw new Error(`Cannot ${purpose}: ${loaded.reason}`)
+  let names: readonly string[]
+  try {
+    names = controlNames()
+  } catch (error) {
+    throw new Error(`Cannot ${purpose}: ${(error as Error).message}`, { cause: error })
+  }
+  return Promise.all(names.map((name) => ask(loaded.native, name)))
 }
 
 /** Abstract names are listed with an `@` in place of the leading zero byte. */
@@ -63,15 +77,31 @@ function ask(native: ShmNative, name: string): Promise<ProcessReport | Silent> {
           for (const extra of received.fds) native.close(extra)
           continue
         }
-        try {
-          finish(JSON.parse(printable(Buffer.concat(pieces).toString())) as ProcessReport)
-        } catch {
-          finish({ name, problem: pieces.length === 0 ? 'refuses to answer' : 'answered only in part' })
-        }
+        finish(read(name, Buffer.concat(pieces).toString()))
         return
       }
     })
   })
+}
+
+function read(name: string, text: string): ProcessReport | Silent {
+  if (text === '') return { name, problem: 'refuses to answer' }
+  try {
+    const answer: unknown = JSON.parse(printable(text))
+    return isReport(answer) ? answer : { name, problem: 'answers as another version would' }
+  } catch {
+    return { name, problem: 'answered only in part' }
+  }
+}
+
+/** Whether `answer` has what is read of it: another version may answer otherwise. */
+function isReport(answer: unknown): answer is ProcessReport {
+  const { counters, listeners, connections, rules, providers } = (answer ?? {}) as Partial<ProcessReport>
+  return (
+    [listeners, connections, rules, providers].every((list) => Array.isArray(list)) &&
+    typeof counters?.stayed === 'object' &&
+    typeof counters.observed === 'object'
+  )
 }
 
 /** Without control characters: what is listed goes to a terminal. JSON itself escapes them inside strings. */

@@ -3,6 +3,7 @@ import { createServer } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import type { AddressInfo } from 'node:net'
+import { readConfig } from '../compose/config.ts'
 import { FABRICS } from '../compose/fabric.ts'
 import type { FabricNative } from '../native/fabric.ts'
 import { loadFabric, loadShm } from '../native/load.ts'
@@ -113,9 +114,10 @@ function fabricCheck(): Check {
   }
   const found = FABRICS.flatMap((provider) => (provider === 'off' ? [] : fabricAddresses(loaded.native, provider)))
   const detail = `libfabric ${loaded.native.version}: ${found.join('; ') || 'no provider that connects'}; SOCKSWITCH_FABRIC=${wanted}`
-  return wanted !== 'off' || found.length === 0
+  if (wanted === 'off') return { name, verdict: 'ok', detail, ...(found.length > 0 && { remedy: FABRIC_ADVICE }) }
+  return found.some((each) => each.startsWith(`${wanted} on `))
     ? { name, verdict: 'ok', detail }
-    : { name, verdict: 'ok', detail, remedy: FABRIC_ADVICE }
+    : { name, verdict: 'slower', detail: `connections to other hosts stay on TCP/IP: ${detail}`, remedy: FABRIC_ADVICE }
 }
 
 const FABRIC_ADVICE =
@@ -136,9 +138,17 @@ function cpus(): Check {
 }
 
 function environment(): Check {
-  return process.env['SOCKSWITCH'] === 'off'
-    ? { name: 'environment', verdict: 'broken', detail: 'SOCKSWITCH=off turns switching off', remedy: 'unset SOCKSWITCH' }
-    : { name: 'environment', verdict: 'ok', detail: 'nothing turns switching off' }
+  const name = 'environment'
+  try {
+    const { mode, rules } = readConfig(process.env)
+    if (mode !== 'on') {
+      const detail = mode === 'off' ? 'SOCKSWITCH=off turns switching off' : 'SOCKSWITCH=observe only counts what would be switched'
+      return { name, verdict: 'broken', detail, remedy: 'unset SOCKSWITCH' }
+    }
+    return { name, verdict: 'ok', detail: `nothing turns switching off; rules: ${rules.length === 0 ? 'none' : String(rules.length)}` }
+  } catch (error) {
+    return { name, verdict: 'broken', detail: (error as Error).message, remedy: 'set it right, or unset it' }
+  }
 }
 
 /** The proof: a server and a client in one switched process. */
@@ -153,5 +163,5 @@ function carried(): Check {
     })`
   const result = spawnSync(process.execPath, ['--require', register, '-e', script], { encoding: 'utf8', timeout: 5000 })
   if (result.stdout.trim() === 'san') return { name, verdict: 'ok', detail: 'was carried over shared memory' }
-  return { name, verdict: 'broken', detail: `stayed on TCP/IP ${result.stderr.trim()}`.trim(), remedy: 'see the lines above' }
+  return { name, verdict: 'broken', detail: `stayed on TCP/IP ${result.stderr.trim()}`.trim(), remedy: 'see the lines above, and `sockswitch explain` where there are rules' }
 }

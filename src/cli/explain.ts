@@ -35,15 +35,11 @@ interface Answer extends Explanation {
   readonly listeners: readonly { readonly pid: number; readonly command: string; readonly reason?: string }[]
 }
 
-/** Tells what a connect to `target` would do; 0: switched to every address, 1: not, 2: there is nothing to tell. */
+/** Tells what a connect to `target` would do; 0: switched to every address, 1: not. @throws where there is nothing to tell. */
 export async function explain(target: string, options: ExplainOptions): Promise<number> {
-  let ends: readonly SocketAddress[]
-  try {
-    ends = await resolve(target, options.listen)
-  } catch (error) {
-    console.error(`Cannot explain "${target}": ${(error as Error).message}`)
-    return 2
-  }
+  const ends = await resolve(target, options.listen).catch((error: unknown) => {
+    throw new Error(`Cannot explain "${target}": ${(error as Error).message}`, { cause: error })
+  })
   const answers = await examine(ends, options)
   if (options.json) console.log(JSON.stringify({ target, answers }, null, 2))
   else for (const answer of answers) show(answer, options)
@@ -58,8 +54,9 @@ async function resolve(target: string, listen: boolean): Promise<readonly Socket
   }
   const addresses =
     isIP(host) > 0 ? [host] : (await lookup(host, { all: true })).map(({ address }) => address)
-  const ends = addresses.map((address) => literalDestination(address, port))
-  return ends.filter((end) => end !== undefined)
+  const ends = addresses.map((address) => literalDestination(address, port)).filter((end) => end !== undefined)
+  if (ends.length === 0) throw new Error('addresses with a zone, as %eth0, always stay on TCP/IP')
+  return ends
 }
 
 function split(target: string, defaultHost: string): { host: string; port: number } {
@@ -91,7 +88,7 @@ async function examine(ends: readonly SocketAddress[], options: ExplainOptions):
     explained = ask()
   }
   theSwitch.close()
-  const processes = (await askAll(loaded.native)).filter((answer) => 'listeners' in answer)
+  const processes = (await askAll('explain')).filter((answer) => 'listeners' in answer)
   return ends.map((address, at) => {
     const explanation = explained[at] ?? { steps: [] }
     const listeners = listenersAt(processes, address)

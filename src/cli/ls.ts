@@ -1,5 +1,4 @@
 import type { ConnectionRow, ProcessReport } from '../compose/report.ts'
-import { loadShm } from '../native/load.ts'
 import { askAll } from './ask.ts'
 import { addressText, drawTable, formatBytes } from './format.ts'
 
@@ -18,12 +17,7 @@ const COLUMNS = [
 
 /** Lists the switched processes; 0, also when there are none. */
 export async function ls(options: { json: boolean }): Promise<number> {
-  const loaded = loadShm()
-  if ('reason' in loaded) {
-    console.error(`Cannot list switched processes: ${loaded.reason}`)
-    return 1
-  }
-  const answers = await askAll(loaded.native)
+  const answers = await askAll('list switched processes')
   if (options.json) {
     console.log(JSON.stringify({ processes: answers }, null, 2))
     return 0

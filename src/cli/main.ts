@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { readFileSync } from 'node:fs'
 import { REASONS } from '../switch/reasons.ts'
 import { doctor } from './doctor.ts'
@@ -15,7 +15,8 @@ const { version } = JSON.parse(readFileSync(new URL('../../../package.json', imp
 
 // Whoever reads us may have seen enough.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error
+  if (error.code === 'EPIPE') process.exit()
+  complain(new Error(`Cannot write the answer: ${error.message}`))
   process.exit()
 })
 
@@ -23,6 +24,12 @@ const program = new Command('sockswitch')
   .description('Carries the TCP connections of Node.js programs over shared memory where both ends can.')
   .version(version)
   .showHelpAfterError()
+  .configureOutput({
+    outputError: (text, write) => {
+      write(text.replace(/^error: /, 'Cannot run sockswitch: '))
+    },
+  })
+  .exitOverride()
   .enablePositionalOptions()
 
 program
@@ -72,8 +79,8 @@ program
 program
   .command('top')
   .description('show, again and again, what the switched processes do')
-  .option('--interval <seconds>', 'time between two looks', positive, 1)
-  .option('--count <n>', 'how many times; until it is ended, unless given', positive)
+  .option('--interval <seconds>', 'time between two looks', seconds, 1)
+  .option('--count <n>', 'how many times; until it is ended, unless given', times)
   .action(async (options: { interval: number; count?: number }) => {
     process.exitCode = await top({ interval: options.interval, count: options.count })
   })
@@ -86,16 +93,31 @@ program
     process.exitCode = await metrics({ listen: options.listen })
   })
 
-function positive(text: string): number {
+/** More than a day is a timer that Node does not have, sooner or later. */
+const MAX_SECONDS = 86_400
+
+function seconds(text: string): number {
   const value = Number(text)
-  if (!(value > 0 && value < Infinity)) throw new InvalidArgumentError('valid are numbers above 0')
-  return value
+  if (value > 0 && value <= MAX_SECONDS) return value
+  throw new InvalidArgumentError(`valid are numbers above 0, up to ${String(MAX_SECONDS)}`)
+}
+
+function times(text: string): number {
+  const value = Number(text)
+  if (Number.isSafeInteger(value) && value > 0) return value
+  throw new InvalidArgumentError('valid are whole numbers above 0')
+}
+
+/** Whatever cannot be done ends with 2; what it tells otherwise is the command's own code. */
+function complain(error: unknown): void {
+  console.error(error instanceof Error ? error.message : String(error))
+  process.exitCode = 2
 }
 
 try {
   await program.parseAsync()
 } catch (error) {
-  // Such as a variable that is wrong.
-  console.error(error instanceof Error ? error.message : String(error))
-  process.exitCode = 2
+  // Of the command line commander has told already.
+  if (!(error instanceof CommanderError)) complain(error)
+  else if (error.exitCode !== 0) process.exitCode = 2
 }

@@ -1,6 +1,5 @@
 import { createServer } from 'node:http'
 import type { ProcessReport } from '../compose/report.ts'
-import { loadShm } from '../native/load.ts'
 import { askAll } from './ask.ts'
 import type { Silent } from './ask.ts'
 
@@ -96,39 +95,35 @@ function labelText(labels: Labels): string {
   return `{${pairs.join(',')}}`
 }
 
+const PURPOSE = 'tell metrics'
+
 /** Prints the metrics once, or serves them at `/metrics` where `listen` says, as `PORT` or `HOST:PORT`. */
 export async function metrics(options: { listen: string | undefined }): Promise<number> {
-  const loaded = loadShm()
-  if ('reason' in loaded) {
-    console.error(`Cannot tell metrics: ${loaded.reason}`)
-    return 1
-  }
-  const { native } = loaded
+  // Also before it listens: where nobody can be asked there is nothing to serve.
+  const now = prometheus(await askAll(PURPOSE))
   if (options.listen === undefined) {
-    process.stdout.write(prometheus(await askAll(native)))
+    process.stdout.write(now)
     return 0
   }
   const [, host = '127.0.0.1', digits = ''] = /^(?:\[?([^\]]*?)\]?:)?(\d{1,5})$/.exec(options.listen) ?? []
   const port = Number(digits)
   if (digits === '' || port > 65_535) {
-    console.error(`Cannot listen at "${options.listen}": valid are PORT and HOST:PORT, 0 to 65535`)
-    return 2
+    throw new Error(`Cannot listen at "${options.listen}": valid are PORT and HOST:PORT, 0 to 65535`)
   }
   const server = createServer((request, response) => {
     if (request.url !== '/metrics') {
       response.writeHead(404).end('/metrics is what there is\n')
       return
     }
-    askAll(native).then(
+    askAll(PURPOSE).then(
       (answers) =>
         response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(prometheus(answers)),
-      (error: unknown) => response.writeHead(500).end(`${String(error)}\n`),
+      (error: unknown) => response.writeHead(500).end(`${(error as Error).message}\n`),
     )
   })
-  return new Promise((resolve) => {
+  return new Promise((_, reject) => {
     server.on('error', (error) => {
-      console.error(`Cannot listen at "${String(options.listen)}": ${error.message}`)
-      resolve(1)
+      reject(new Error(`Cannot listen at "${String(options.listen)}": ${error.message}`))
     })
     server.listen(port, host, () => {
       const address = server.address()

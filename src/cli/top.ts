@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ConnectionRow, ProcessReport } from '../compose/report.ts'
-import { loadShm } from '../native/load.ts'
 import { askAll } from './ask.ts'
 import { addressText, drawTable, formatBytes } from './format.ts'
 
@@ -44,15 +43,10 @@ const MAX_PROGRAM = 40
 
 /** Shows again and again what the switched processes do. */
 export async function top({ interval, count }: TopOptions): Promise<number> {
-  const loaded = loadShm()
-  if ('reason' in loaded) {
-    console.error(`Cannot watch switched processes: ${loaded.reason}`)
-    return 1
-  }
   let before: readonly ProcessReport[] = []
   let lookedAt = performance.now()
   for (let shown = 0; shown <= (count ?? Infinity); shown += 1) {
-    const answers = await askAll(loaded.native)
+    const answers = await askAll('watch switched processes')
     const reports = answers.filter((answer) => 'counters' in answer)
     const now = performance.now()
     // The first look only tells where counting starts.

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { threadId } from 'node:worker_threads'
 import type { ShmNative } from '../native/shm.ts'
 
@@ -12,9 +13,11 @@ const PATIENCE_MS = 1000
 
 /** Answers whoever of the same user (or root) connects with a report, as JSON in packets, then closes. */
 export function openControl(native: ShmNative, report: () => unknown): void {
-  const listener = native.listen(`${CONTROL_PREFIX}${String(process.pid)}.${String(threadId)}`)
-  // Without it only `sockswitch ls` misses this process.
-  if (listener < 0) return
+  const listener = listen(native)
+  if (listener < 0) {
+    process.stderr.write(`sockswitch: \`sockswitch ls\` will not see this process (errno ${String(-listener)})\n`)
+    return
+  }
   let answers = 0
   new native.Watcher(listener, () => {
     for (let fd = native.accept(listener); fd >= 0; fd = native.accept(listener)) {
@@ -28,6 +31,13 @@ export function openControl(native: ShmNative, report: () => unknown): void {
       })
     }
   })
+}
+
+/** Containers that share a network have process ids of their own: the name may be taken. */
+function listen(native: ShmNative): number {
+  const name = `${CONTROL_PREFIX}${String(process.pid)}.${String(threadId)}`
+  const listener = native.listen(name)
+  return listener < 0 ? native.listen(`${name}.${randomBytes(8).toString('hex')}`) : listener
 }
 
 function mayAsk(native: ShmNative, fd: number): boolean {

@@ -70,6 +70,7 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
   const loaded = loadShm()
   if ('reason' in loaded) return { unavailable: loaded.reason }
   const { native } = loaded
+  if (config.statsFile !== undefined) append(config.statsFile, '', 'start sockswitch')
   // With one usable CPU the peer cannot run while we spin.
   const spinMicroseconds = availableParallelism() > 1 ? PROFILES[config.profile].spinMicroseconds : 0
   const provider = shm({ native, spinMicroseconds })
@@ -104,6 +105,7 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
       everything ||= all
       if (installed) return
       installed = true
+      if (fabric !== undefined && 'reason' in fabric) warn(`connections to other hosts stay on TCP/IP: ${fabric.reason}`)
       face.install()
       openControl(native, () => report(whole))
       process.on('exit', () => {
@@ -134,11 +136,31 @@ function goodbye(whole: ProcessSwitch): void {
     tcpip: stats.reasons,
     observed: stats.observed,
   }
-  appendFileSync(whole.config.statsFile, `${JSON.stringify(line)}\n`)
+  try {
+    append(whole.config.statsFile, `${JSON.stringify(line)}\n`, 'write counters')
+  } catch (error) {
+    // The program has ended as it wanted to.
+    process.stderr.write(`${(error as Error).message}\n`)
+  }
 }
+
+function append(path: string, text: string, purpose: string): void {
+  try {
+    appendFileSync(path, text)
+  } catch (error) {
+    throw new Error(`Cannot ${purpose}: SOCKSWITCH_STATS_FILE: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+let warned = false
 
 /** Says once, on stderr, that everything stays on TCP/IP; silent where the user asked for it. */
 export function warnUnavailable(unavailable: string): void {
-  if (unavailable === 'SOCKSWITCH=off') return
-  process.stderr.write(`sockswitch: every connection stays on TCP/IP: ${unavailable}\n`)
+  if (warned || unavailable === 'SOCKSWITCH=off') return
+  warned = true
+  warn(`every connection stays on TCP/IP: ${unavailable}`)
+}
+
+function warn(what: string): void {
+  process.stderr.write(`sockswitch: ${what}\n`)
 }

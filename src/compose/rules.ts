@@ -34,7 +34,7 @@ export function readRules(path: string): Rule[] {
   try {
     text = readFileSync(path, 'utf8')
   } catch (error) {
-    throw new Error(`Cannot read rules: ${(error as Error).message}`, { cause: error })
+    throw new Error(`Cannot read rules: ${path}: ${(error as Error).message}`, { cause: error })
   }
   return parseRules(text.split('\n'), 'line', path)
 }

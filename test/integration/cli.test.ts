@@ -1,6 +1,5 @@
 /** The command line, as a user runs it: what it prints, how it exits, and that nothing is left behind by asking. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
@@ -9,45 +8,18 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import type { ProcessReport } from '../../src/compose/report.ts'
 import { CONTROL_PREFIX } from '../../src/compose/control.ts'
 import { loadShm } from '../../src/native/load.ts'
 import { beside } from '../support/app.ts'
 import { censusOf, leftovers } from '../support/census.ts'
 import { eventually, within } from '../support/waiting.ts'
-import { LIMIT_MS, Program, cleanEnvironment, withoutLate } from './program.ts'
+import { cli, start } from './command-line.ts'
+import { LIMIT_MS, Program, withoutLate } from './program.ts'
 import type { ProgramOptions } from './program.ts'
 
 const TIMEOUT_MS = 60_000
 const ACTOR = beside(import.meta.url, 'actor')
-/** Seen from `dist/test/integration`. */
-const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
-
-interface Outcome {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-function start(args: readonly string[], env: Record<string, string> = {}) {
-  return spawn(process.execPath, [CLI, ...args], {
-    env: { ...cleanEnvironment(), ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-}
-
-async function cli(args: readonly string[], env?: Record<string, string>): Promise<Outcome> {
-  const child = start(args, env)
-  const [stdout, stderr, end] = await within(
-    Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]),
-    LIMIT_MS,
-    () => `sockswitch ${args.join(' ')}`,
-  )
-  const [code] = end as [number | null]
-  return { code, stdout, stderr }
-}
-
 async function actor(t: TestContext, options: ProgramOptions = {}): Promise<Program> {
   const program = new Program(ACTOR, { test: t, ...options })
   await program.event('ready')
@@ -165,14 +137,6 @@ test(
     assert.match(answer.remedy ?? '', new RegExp(`^process ${deaf.pid} .*: rule$`))
   },
 )
-
-test('explain: what cannot be understood or resolved is an error', { timeout: TIMEOUT_MS }, async () => {
-  for (const target of ['nothing', '127.0.0.1:0', '127.0.0.1:65536', 'nobody.invalid:80']) {
-    const { code, stderr, stdout } = await cli(['explain', target])
-    assert.deepEqual([code, stdout], [2, ''])
-    assert.match(stderr, new RegExp(`^Cannot explain "${target}": `))
-  }
-})
 
 test('explain and ls leave nothing behind', { timeout: TIMEOUT_MS }, async (t) => {
   const server = await actor(t)
@@ -324,7 +288,6 @@ test('metrics: in the text format of Prometheus, printed or served', { timeout: 
   const [response] = (await once(http.get(line.trim()), 'response')) as [http.IncomingMessage]
   assert.equal(response.statusCode, 200)
   check(await text(response))
-  assert.equal((await cli(['metrics', '--listen', 'there'])).code, 2)
 })
 
 test('top: into a pipe, one table a look, and then it ends', { timeout: TIMEOUT_MS }, async (t) => {
@@ -333,9 +296,6 @@ test('top: into a pipe, one table a look, and then it ends', { timeout: TIMEOUT_
   assert.equal(code, 0)
   assert.equal(stdout.match(/^process +program +switched/gm)?.length, 2)
   assert.match(stdout, new RegExp(`^ *${server.pid} `, 'm'))
-  const wrong = await cli(['top', '--interval', 'often'])
-  assert.equal(wrong.code, 1)
-  assert.match(wrong.stderr, /valid are numbers above 0/)
 })
 
 test('run: the program is switched, and ends as it ends', { timeout: TIMEOUT_MS }, async (t) => {
@@ -369,18 +329,5 @@ test(
     const off = await cli(['doctor'], { SOCKSWITCH: 'off' })
     assert.equal(off.code, 1)
     assert.match(off.stdout, /^broken {3}environment: SOCKSWITCH=off .*\n +remedy: unset SOCKSWITCH/m)
-  },
-)
-
-test(
-  'an unknown command or option is an error that shows what there is',
-  { timeout: TIMEOUT_MS },
-  async () => {
-    const command = await cli(['list'])
-    assert.equal(command.code, 1)
-    assert.match(command.stderr, /unknown command 'list'[^]*doctor[^]*explain[^]*top[^]*metrics/)
-    const option = await cli(['ls', '--all'])
-    assert.equal(option.code, 1)
-    assert.match(option.stderr, /unknown option '--all'[^]*--json/)
   },
 )

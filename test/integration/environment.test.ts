@@ -1,5 +1,6 @@
 /** What the environment says, and what it lacks: off, wrong variables, rules, observing, no native code. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,7 +9,7 @@ import type { TestContext } from 'node:test'
 import { REGISTER, beside } from '../support/app.ts'
 import type { Message } from '../support/app.ts'
 import { censusOf } from '../support/census.ts'
-import { Program, withoutLate } from './program.ts'
+import { Program, cleanEnvironment, withoutLate } from './program.ts'
 import type { ProgramOptions } from './program.ts'
 
 const TIMEOUT_MS = 60_000
@@ -62,7 +63,9 @@ const WRONG: readonly (readonly [variables: Record<string, string>, line: RegExp
     { SOCKSWITCH_RULE: 'stay port=x' },
     /^Cannot read rules: SOCKSWITCH_RULE, rule 1: unknown port "x"; valid are .*\n$/,
   ],
-  [{ SOCKSWITCH_RULES: '/nowhere/rules' }, /^Cannot read rules: ENOENT.*\n$/],
+  [{ SOCKSWITCH_RULES: '/nowhere/rules' }, /^Cannot read rules: \/nowhere\/rules: ENOENT.*\n$/],
+  [{ SOCKSWITCH_RULES: tmpdir() }, /^Cannot read rules: \S+: EISDIR.*\n$/],
+  [{ SOCKSWITCH_STATS_FILE: '/nowhere/x' }, /^Cannot start sockswitch: SOCKSWITCH_STATS_FILE: ENOENT.*\n$/],
 ]
 
 for (const [env, line] of WRONG) {
@@ -96,6 +99,41 @@ test(
     assert.match(bare.stderr, /^sockswitch: every connection stays on TCP\/IP: .*shm\.node.*\n$/)
   },
 )
+
+test(
+  'where libfabric is wanted and not to be had, that is said once, and connections stay switched',
+  { timeout: TIMEOUT_MS },
+  async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'no-fabric-'))
+    t.after(() => {
+      rmSync(folder, { recursive: true })
+    })
+    writeFileSync(join(folder, 'package.json'), '{ "name": "sockswitch" }')
+    const prebuilds = join('prebuilds', `${process.platform}-${process.arch}`)
+    for (const name of ['dist', prebuilds]) mkdirSync(join(folder, name), { recursive: true })
+    const register = join(folder, 'dist', 'register.cjs')
+    copyFileSync(REGISTER, register)
+    copyFileSync(join(REGISTER, '..', '..', prebuilds, 'shm.node'), join(folder, prebuilds, 'shm.node'))
+    const env = { SOCKSWITCH_FABRIC: 'tcp' }
+    const without = await actor(t, { execArgv: ['--require', register], env })
+    assert.deepEqual(await meet(without, await actor(t)), ['san', 'san'])
+    assert.match(
+      without.stderr,
+      /^sockswitch: connections to other hosts stay on TCP\/IP: .*fabric\.node.*\n$/,
+    )
+  },
+)
+
+test('counters that cannot be written at the end are complained about, and the exit code stays', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'gone-'))
+  const script = `require('node:fs').rmSync(${JSON.stringify(folder)}, { recursive: true }); process.exit(7)`
+  const { status, stderr } = spawnSync(process.execPath, ['--require', REGISTER, '-e', script], {
+    env: { ...cleanEnvironment(), SOCKSWITCH_STATS_FILE: join(folder, 'counters') },
+    encoding: 'utf8',
+  })
+  assert.match(stderr, /^Cannot write counters: SOCKSWITCH_STATS_FILE: ENOENT.*\n$/)
+  assert.equal(status, 7)
+})
 
 test(
   'rules: a connect, a listener and a peer stay on TCP/IP, each with its reason',

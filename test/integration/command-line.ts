@@ -1,0 +1,45 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcessByStdio } from 'node:child_process'
+import { once } from 'node:events'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { within } from '../support/waiting.ts'
+import { LIMIT_MS, cleanEnvironment } from './program.ts'
+
+/** Seen from `dist/test/integration`. */
+const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
+
+export interface Outcome {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Starts `sockswitch ARGS`. @param main Another copy of the command. */
+export function start(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  main = CLI,
+): ChildProcessByStdio<null, Readable, Readable> {
+  return spawn(process.execPath, [main, ...args], {
+    env: { ...cleanEnvironment(), ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+}
+
+/** Runs `sockswitch ARGS` to its end. */
+export async function cli(
+  args: readonly string[],
+  env?: Readonly<Record<string, string>>,
+  main?: string,
+): Promise<Outcome> {
+  const child = start(args, env, main)
+  const [stdout, stderr, end] = await within(
+    Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]),
+    LIMIT_MS,
+    () => `sockswitch ${args.join(' ')}`,
+  )
+  const [code] = end as [number | null]
+  return { code, stdout, stderr }
+}
