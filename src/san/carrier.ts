@@ -8,10 +8,10 @@ import type {
   Sharing,
   SocketAddress,
   Status,
-  Upcalls,
   WsaCode,
 } from '../spi/index.ts'
 import type { Listener } from './listener.ts'
+import type { Startups } from './startups.ts'
 
 /**
  * What a provider brings: a way to meet, and connections. {@link CarriedSocket} makes `SanSocket`s of it, with their states,
@@ -19,7 +19,8 @@ import type { Listener } from './listener.ts'
  * may call the socket back before it has returned.
  */
 export interface Carrier {
-  readonly upcalls: Upcalls
+  /** Where its sockets belong. */
+  readonly startups: Startups
   readonly bounds: ProviderLimits
   /** The smallest memory that may be registered, in bytes. */
   readonly minMemoryBytes: number
@@ -36,13 +37,6 @@ export interface Carrier {
   unlisten(listener: Listener): void
   /** Asks whoever listens at `request.local` for a connection. Whoever asks hears of the answer; a failure is final. */
   connect(owner: ConnectionOwner, request: ConnectionRequest): Result<Attempt>
-  /** A socket exists, and is to be closed with the last `cleanup`, until it is removed. */
-  add(socket: Closable): void
-  remove(socket: Closable): void
-}
-
-export interface Closable {
-  close(): void
 }
 
 /** A connect that has no answer yet. */

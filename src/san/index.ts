@@ -1,6 +1,7 @@
-export type { Attempt, Carrier, Closable, Connection, ConnectionOwner, IncomingRequest } from './carrier.ts'
+export type { Attempt, Carrier, Connection, ConnectionOwner, IncomingRequest } from './carrier.ts'
 export { FurtherMemory } from './further-memory.ts'
 export { Listener } from './listener.ts'
 export { EventRecord } from './network-events.ts'
 export { PostedReceive } from './posted-receive.ts'
 export { CarriedSocket } from './socket.ts'
+export { Startups } from './startups.ts'

@@ -16,6 +16,7 @@ import type {
   SocketOption,
   Status,
   SwitchHandle,
+  Upcalls,
   WsaCode,
 } from '../spi/index.ts'
 import { invariant } from '../base/invariant.ts'
@@ -29,6 +30,7 @@ import type { SanSocketEvent, SanSocketState } from './socket-state.ts'
 /** A SAN socket over a {@link Carrier}: all that does not depend on how the bytes get to the peer. */
 export class CarriedSocket implements SanSocket, ConnectionOwner {
   readonly #carrier: Carrier
+  readonly #upcalls: Upcalls
   readonly #family: AddressFamily
   readonly #handle: SwitchHandle
   readonly #events = new EventRecord()
@@ -43,15 +45,16 @@ export class CarriedSocket implements SanSocket, ConnectionOwner {
 
   /** SOCKET-1: the switch's descriptor comes first. */
   static open(carrier: Carrier, family: AddressFamily): Result<CarriedSocket> {
-    const handle = carrier.upcalls.createSocketHandle(carrier)
+    const handle = carrier.startups.upcalls.createSocketHandle(carrier)
     if (!handle.ok) return handle
     const socket = new CarriedSocket(carrier, family, handle.value)
-    carrier.add(socket)
+    carrier.startups.add(socket)
     return success(socket)
   }
 
   private constructor(carrier: Carrier, family: AddressFamily, handle: SwitchHandle) {
     this.#carrier = carrier
+    this.#upcalls = carrier.startups.upcalls
     this.#family = family
     this.#handle = handle
   }
@@ -204,12 +207,12 @@ export class CarriedSocket implements SanSocket, ConnectionOwner {
     this.#connection?.close()
     this.#attempt = undefined
     this.#connection = undefined
-    this.#carrier.remove(this)
+    this.#carrier.startups.remove(this)
     const aborted = this.#receive.abort()
     // CLOSE-1 and CLOSE-2, never from inside the down-call.
     this.#carrier.schedule(() => {
       if (aborted !== null) this.#announce(aborted)
-      this.#carrier.upcalls.closeSocketHandle(this.#handle)
+      this.#upcalls.closeSocketHandle(this.#handle)
     })
     return 0
   }
@@ -343,6 +346,6 @@ export class CarriedSocket implements SanSocket, ConnectionOwner {
   #announce(overlapped: Overlapped): void {
     if (overlapped.silent) return
     const { status, bytes } = overlapped
-    this.#carrier.upcalls.completeOverlappedRequest(this.#handle, overlapped, status, bytes)
+    this.#upcalls.completeOverlappedRequest(this.#handle, overlapped, status, bytes)
   }
 }

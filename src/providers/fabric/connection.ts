@@ -8,6 +8,7 @@ import type {
   Status,
   WsaCode,
 } from '../../spi/index.ts'
+import type { Places } from '../../base/places.ts'
 import { FurtherMemory } from '../../san/index.ts'
 import type { Connection, ConnectionOwner } from '../../san/index.ts'
 import * as layout from './layout.ts'
@@ -16,9 +17,8 @@ import type { Answer, FurtherPiece, Slot, SlotHolder } from './slot.ts'
 
 /** What a connection needs of the provider around it. */
 export interface ConnectionHost {
-  /** A connection more, if the limits allow; it is given back with `dismiss`. */
-  admit(): boolean
-  dismiss(): void
+  /** For all its connections; each gives its own back when it closes. */
+  readonly connections: Places
   /** Nobody listens at the end of the link any more. */
   forget(link: Link): void
   /** Handles what has arrived, and tells nobody from inside this call. */
@@ -33,7 +33,7 @@ export class FabricConnection implements Connection, SlotHolder {
   readonly #further = new FurtherMemory<FurtherPiece>()
   #phase: 'asking' | 'standing' | 'closed'
 
-  /** Asks for it; the host has admitted it. */
+  /** Asks for it; it has its place. */
   static ask(
     host: ConnectionHost,
     owner: ConnectionOwner,
@@ -45,7 +45,7 @@ export class FabricConnection implements Connection, SlotHolder {
     return success(new FabricConnection(host, owner, 'asking', (me) => link.request(id.value, me, request)))
   }
 
-  /** Says yes to the request in slot `id`; the host has admitted it. */
+  /** Says yes to the request in slot `id`; it has its place. */
   static accept(
     host: ConnectionHost,
     owner: ConnectionOwner,
@@ -168,13 +168,13 @@ export class FabricConnection implements Connection, SlotHolder {
 
   #refused(code: WsaCode): void {
     this.#phase = 'closed'
-    this.#host.dismiss()
+    this.#host.connections.give()
     this.#owner.refused(code)
   }
 
   close(): void {
     this.#phase = 'closed'
     this.#slot.end()
-    this.#host.dismiss()
+    this.#host.connections.give()
   }
 }

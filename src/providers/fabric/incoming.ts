@@ -38,7 +38,7 @@ export class Incoming implements IncomingRequest {
 
   accept(owner: ConnectionOwner, calleeData: Uint8Array): Result<Connection> {
     if (!this.#isOpen) return failure(WSA.WSAECONNRESET)
-    if (!this.#host.admit()) return failure(WSA.WSAEPROCLIM)
+    if (!this.#host.connections.take()) return failure(WSA.WSAEPROCLIM)
     return success(FabricConnection.accept(this.#host, owner, this.link, this.id, calleeData))
   }
 

@@ -45,10 +45,10 @@ abstract class Asking implements Attempt, SlotHolder {
 
   /** Sends the request; 0 when it is under way. */
   protected askOver(link: Link, request: SlotRequest): Status {
-    if (!this.host.admit()) return WSA.WSAEPROCLIM
+    if (!this.host.connections.take()) return WSA.WSAEPROCLIM
     const taken = link.takeSlot(this)
     if (!taken.ok) {
-      this.host.dismiss()
+      this.host.connections.give()
       return taken.error
     }
     this.slot = Slot.request(link, taken.value.id, taken.value.own, request)
@@ -85,7 +85,7 @@ abstract class Asking implements Attempt, SlotHolder {
     slot.end(true)
     slot.settle()
     slot.link.free(slot.id)
-    this.host.dismiss()
+    this.host.connections.give()
   }
 
   protected fail(code: WsaCode): void {
@@ -100,7 +100,7 @@ abstract class Asking implements Attempt, SlotHolder {
     if (slot === undefined) return
     slot.end()
     linger(slot)
-    this.host.dismiss()
+    this.host.connections.give()
   }
 }
 

@@ -2,6 +2,7 @@ import { WSA, failure, success } from '../../spi/index.ts'
 import type { ConnectionMemory, MemoryRegion, RegisteredMemory, Result, Status } from '../../spi/index.ts'
 import type { Cancel } from '../../base/clock.ts'
 import { invariant } from '../../base/invariant.ts'
+import type { Places } from '../../base/places.ts'
 import { FurtherMemory } from '../../san/index.ts'
 import type { Connection, ConnectionOwner } from '../../san/index.ts'
 import { next } from './connection-state.ts'
@@ -23,9 +24,8 @@ export interface Expecting {
 
 /** What a connection needs of the provider around it. */
 export interface ConnectionHost {
-  /** A connection more, if the limits allow; it is given back with `dismiss`. */
-  admit(): boolean
-  dismiss(): void
+  /** For all its connections; each gives its own back when it closes. */
+  readonly connections: Places
   /**
    * Offers the rendezvous of a peer that has moved; returns what takes it away, or undefined when too many are offered.
    */
@@ -165,6 +165,6 @@ export class ShmConnection implements Connection, SlotHolder, Expecting {
     if (this.#state !== 'left') this.#slot.end()
     this.#move('close')
     linger(this.#slot, this.#further.clear())
-    this.#host.dismiss()
+    this.#host.connections.give()
   }
 }

@@ -35,10 +35,10 @@ export class Incoming implements IncomingRequest, SlotHolder {
   }
 
   accept(owner: ConnectionOwner, calleeData: Uint8Array): Result<Connection> {
-    if (!this.#host.admit()) return failure(WSA.WSAEPROCLIM)
+    if (!this.#host.connections.take()) return failure(WSA.WSAEPROCLIM)
     const slot = Slot.of(this)
     if (slot === undefined) {
-      this.#host.dismiss()
+      this.#host.connections.give()
       return failure(WSA.WSAENOBUFS)
     }
     const connection = new ShmConnection(this.#host, owner, slot)

@@ -14,18 +14,17 @@ import type {
   SocketRequest,
   StartupRequest,
   Status,
-  Upcalls,
   WsaCode,
 } from '../../spi/index.ts'
 import type { Cancel, Clock } from '../../base/clock.ts'
+import { Places } from '../../base/places.ts'
 import { SubnetSet } from '../../base/subnet-set.ts'
 import type { NativeCall, PollerStats, ShmNative } from '../../native/shm.ts'
 import * as layout from './layout.ts'
 import type { Link } from './link.ts'
 import type { ShmLimits } from './limits.ts'
-import type { Attempt, Carrier, Closable, ConnectionOwner } from '../../san/index.ts'
-import { CarriedSocket } from '../../san/index.ts'
-import type { Listener } from '../../san/index.ts'
+import type { Attempt, Carrier, ConnectionOwner, Listener } from '../../san/index.ts'
+import { Startups } from '../../san/index.ts'
 import { acceptLink } from './accept-link.ts'
 import { Connect, TakeOver } from './attempt.ts'
 import type { AttemptHost } from './attempt.ts'
@@ -45,7 +44,6 @@ import { ByteBudget } from './segments.ts'
 import { Slot, agreeEnded, refuse } from './slot.ts'
 import { Turns } from '../../native/turns.ts'
 
-const FAMILIES: readonly string[] = ['IPv4', 'IPv6']
 const PIECE_BYTES = 64 << 10
 const FIRST_UNPRIVILEGED_PORT = 1024
 /** More than any request, so that the copy taken of it holds all of it. */
@@ -81,7 +79,8 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
   readonly bounds: ProviderLimits
   readonly minMemoryBytes = layout.PAGE_BYTES
   readonly shares = true
-  readonly #sockets = new Set<Closable>()
+  readonly startups = new Startups()
+  readonly connections: Places
   readonly #links = new Set<Link>()
   readonly routes = new Routes(this)
   readonly #offers = new Map<Listener, Offer>()
@@ -91,9 +90,6 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
   readonly #expected = new Map<string, { readonly secret: Uint8Array; readonly whom: Expecting }>()
   /** Passages that were used and might be shown again. */
   readonly #passed = new Set<string>()
-  #upcalls: Upcalls | undefined
-  #starts = 0
-  #connections = 0
   #carries = false
   #served = new SubnetSet([])
 
@@ -105,6 +101,7 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
     this.schedule = this.turns.schedule
     this.soon = this.turns.soon
     this.scheduleOutside = this.turns.scheduleOutside
+    this.connections = new Places(limits.maxConnections)
     this.budget = new ByteBudget(limits.maxBytes)
     this.bounds = {
       regionBytes: layout.REGION_BYTES,
@@ -114,17 +111,12 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
     }
   }
 
-  get upcalls(): Upcalls {
-    if (this.#upcalls === undefined) throw new Error('Cannot make an upcall: the provider was not started')
-    return this.#upcalls
-  }
-
   get stats(): ShmStats {
     let unknownNotifications = 0
     for (const link of this.#links) unknownNotifications += link.unknownNotifications
     return {
       links: this.#links.size,
-      connections: this.#connections,
+      connections: this.connections.taken,
       bytes: this.budget.used,
       unknownNotifications,
       poller: this.turns.stats,
@@ -139,30 +131,27 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
   // --- SanProvider --------------------------------------------------------------------------------------------------
 
   startup(request: StartupRequest): Result<ProviderData> {
-    if (request.version.major !== SPI_VERSION.major) return failure(WSA.WSAVERNOTSUPPORTED)
-    try {
-      // Now rather than at the first connect, when descriptors may have run out.
-      this.turns.start()
-    } catch {
-      return failure(WSA.WSAEMFILE)
-    }
-    if (this.#starts === 0) this.#upcalls = request.upcalls
-    this.#starts += 1
+    const status = this.startups.begin(request, () => this.#start())
+    if (status !== 0) return failure(status)
     this.addressList()
-    return success({
-      version: SPI_VERSION,
-      description: 'shared memory between processes of this host',
-      limits: this.bounds,
-    })
+    const description = 'shared memory between processes of this host'
+    return success({ version: SPI_VERSION, description, limits: this.bounds })
+  }
+
+  // Now rather than at the first connect, when descriptors may have run out.
+  #start(): Status {
+    try {
+      this.turns.start()
+      return 0
+    } catch {
+      return WSA.WSAEMFILE
+    }
   }
 
   cleanup(): Status {
-    if (this.#starts === 0) return WSA.WSANOTINITIALISED
-    this.#starts -= 1
-    if (this.#starts > 0) return 0
-    for (const socket of [...this.#sockets]) socket.close()
-    for (const link of [...this.#links]) link.fail(WSA.WSA_OPERATION_ABORTED)
-    return 0
+    return this.startups.end(() => {
+      for (const link of [...this.#links]) link.fail(WSA.WSA_OPERATION_ABORTED)
+    })
   }
 
   addressList(): Result<readonly ServedSubnet[]> {
@@ -181,11 +170,9 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
   }
 
   socket(request: SocketRequest): Result<SanSocket> {
-    if (this.#starts === 0) return failure(WSA.WSANOTINITIALISED)
-    if (!FAMILIES.includes(request.family)) return failure(WSA.WSAEAFNOSUPPORT)
     const passage = request.duplicate === undefined ? undefined : this.#admitPassage(request.duplicate)
     if (passage?.ok === false) return passage
-    const opened = CarriedSocket.open(this, request.family)
+    const opened = this.startups.socket(this, request)
     if (opened.ok && passage !== undefined) {
       opened.value.takeOver(new TakeOver(this, opened.value, passage.value, request.family))
     }
@@ -212,38 +199,21 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
   }
 
   #room(linked: boolean): ProbeStep {
-    const { maxLinks, maxConnections } = this.limits
+    const { maxLinks } = this.limits
+    const { taken, max } = this.connections
     const links = this.#links.size
-    const room = (linked || links < maxLinks) && this.#connections < maxConnections
+    const room = (linked || links < maxLinks) && taken < max
     return {
       what: 'limits',
       status: room ? 0 : WSA.WSAEPROCLIM,
-      detail: `${String(links)} of ${String(maxLinks)} links, ${String(this.#connections)} of ${String(maxConnections)} connections`,
+      detail: `${String(links)} of ${String(maxLinks)} links, ${String(taken)} of ${String(max)} connections`,
     }
   }
 
   // --- Carrier ------------------------------------------------------------------------------------------------------
 
-  add(socket: Closable): void {
-    this.#sockets.add(socket)
-  }
-
-  remove(socket: Closable): void {
-    this.#sockets.delete(socket)
-  }
-
   serves(address: SocketAddress): boolean {
     return isWildcard(address) || this.#served.has(address)
-  }
-
-  admit(): boolean {
-    if (this.#connections >= this.limits.maxConnections) return false
-    this.#connections += 1
-    return true
-  }
-
-  dismiss(): void {
-    this.#connections -= 1
   }
 
   connect(owner: ConnectionOwner, request: ConnectionRequest): Result<Attempt> {
