@@ -1,45 +1,51 @@
-/** First in, first out, with O(1) at both ends whatever its length. */
+/** What an empty one keeps; more room than this is given back. */
+const KEPT_ROOM = 1024
+const FIRST_ROOM = 4
+
+/** First in, first out, with O(1) at both ends whatever its length: a ring, so that what goes in and out allocates nothing. */
 export class Fifo<T> {
-  #items: (T | undefined)[] = []
+  /** As many as a power of two. */
+  #ring: (T | undefined)[] = []
   #head = 0
+  #length = 0
 
   get length(): number {
-    return this.#items.length - this.#head
+    return this.#length
   }
 
   push(item: T): void {
-    this.#items.push(item)
+    if (this.#length === this.#ring.length) this.#grow()
+    this.#ring[(this.#head + this.#length) & (this.#ring.length - 1)] = item
+    this.#length += 1
   }
 
   shift(): T | undefined {
-    if (this.#head === this.#items.length) return undefined
-    const item = this.#items[this.#head]
-    this.#items[this.#head] = undefined
-    this.#head += 1
-    if (this.#head === this.#items.length) {
-      this.#items.length = 0
-      this.#head = 0
-    } else if (this.#head >= 1024 && this.#head * 2 > this.#items.length) {
-      this.#items = this.#items.slice(this.#head)
+    if (this.#length === 0) return undefined
+    const item = this.#ring[this.#head]
+    this.#ring[this.#head] = undefined
+    this.#head = (this.#head + 1) & (this.#ring.length - 1)
+    this.#length -= 1
+    if (this.#length === 0 && this.#ring.length > KEPT_ROOM) {
+      this.#ring = []
       this.#head = 0
     }
     return item
   }
 
   peek(): T | undefined {
-    return this.#items[this.#head]
+    return this.#ring[this.#head]
   }
 
   /** Puts `item` in the place of the first one; there must be one. */
   replaceFirst(item: T): void {
-    if (this.length > 0) this.#items[this.#head] = item
+    if (this.#length > 0) this.#ring[this.#head] = item
   }
 
-  /** Removes the first item equal to `item`; false when there is none. */
-  remove(item: T): boolean {
-    const at = this.#items.indexOf(item, this.#head)
-    if (at < 0) return false
-    this.#items.splice(at, 1)
-    return true
+  #grow(): void {
+    const { length } = this.#ring
+    const ring = [...this.#ring.slice(this.#head), ...this.#ring.slice(0, this.#head)]
+    ring.length = Math.max(FIRST_ROOM, length * 2)
+    this.#ring = ring.fill(undefined, length)
+    this.#head = 0
   }
 }
