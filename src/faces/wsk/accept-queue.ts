@@ -93,8 +93,7 @@ export class AcceptQueue {
   tellSoon(): void {
     if (this.#eventsPosted || this.#waiting.length === 0 || !this.#enabled) return
     this.#eventsPosted = true
-    const { kit, requests } = this.#host
-    kit.dispatcher.post(requests.lane('accept'), () => {
+    this.#host.requests.post('accept', () => {
       this.#eventsPosted = false
       // An accept may have come meanwhile; it goes first.
       if (!this.#host.alive() || !this.#enabled || this.#waiting.length === 0) return

@@ -21,18 +21,32 @@ export function segmentsOf(buf: WskBuf): Uint8Array[] | undefined {
   const { chain, offset, length } = buf
   if (!isCount(offset) || !isCount(length)) return undefined
   if (chain.length === 0) return length === 0 ? [] : undefined
-  if (offset > (chain[0]?.length ?? 0)) return undefined
+  const first = chain[0] as Uint8Array
+  if (offset > first.length) return undefined
+  if (chain.length === 1) return segmentsOfOne(first, offset, length)
   const segments: Uint8Array[] = []
   let left = length
   let from = offset
   for (const segment of chain) {
     if (left === 0) break
-    const part = segment.subarray(from, from + left)
+    const part = partOf(segment, from, left)
     from = 0
     left -= part.length
     if (part.length > 0) segments.push(part)
   }
   return left === 0 ? segments : undefined
+}
+
+function segmentsOfOne(segment: Uint8Array, offset: number, length: number): Uint8Array[] | undefined {
+  if (offset + length > segment.length) return undefined
+  return length === 0 ? [] : [partOf(segment, offset, length)]
+}
+
+// Cutting costs more than the look whether there is anything to cut.
+function partOf(segment: Uint8Array, from: number, length: number): Uint8Array {
+  if (from === 0 && segment.length <= length) return segment
+  const { buffer, byteOffset } = segment
+  return new Uint8Array(buffer, byteOffset + from, Math.min(length, segment.length - from))
 }
 
 /** All that `buf` describes, copied together. */

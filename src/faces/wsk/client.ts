@@ -199,7 +199,7 @@ export class Client {
         }
       })
       request.onCancel = () => {
-        inner.onCancel()
+        inner.cancel()
       }
       made.bindAndConnect(local, remote, inner)
     })

@@ -238,27 +238,38 @@ export abstract class ConnectingSocket extends SocketCore {
 
   // --- a connection's functions -------------------------------------------------------------------------------------
 
+  /** Starts a request on the connection; there has to be one. */
   #connected(
     irp: IrpSink<never> | null,
-    kind: 'send' | 'receive' | 'control',
+    kind: 'send' | 'control',
     begin: (connection: Connection, request: Request) => void,
   ): NtStatus {
     return this.start(irp, kind, (request) => {
-      if (this.#connection === undefined) request.complete(STATUS.STATUS_INVALID_DEVICE_STATE)
-      else begin(this.#connection, request)
+      const connection = this.#connectionFor(request)
+      if (connection !== undefined) begin(connection, request)
     })
   }
 
+  #connectionFor(request: Request): Connection | undefined {
+    if (request.over) return undefined
+    if (this.#connection === undefined) request.complete(STATUS.STATUS_INVALID_DEVICE_STATE)
+    return this.#connection
+  }
+
+  // Sends and receives are what connections are for: they are started without a closure each.
+
   send(buffer: WskBuf, flags: number, irp: IrpSink<number> | null): NtStatus {
-    return this.#connected(irp, 'send', (connection, request) => {
-      connection.send(request, buffer, flags)
-    })
+    if (irp === null) return STATUS.STATUS_INVALID_PARAMETER
+    const request = this.begin(irp, 'send')
+    this.#connectionFor(request)?.send(request, buffer, flags)
+    return this.requests.begun(request)
   }
 
   receive(buffer: WskBuf, flags: number, irp: IrpSink<number> | null): NtStatus {
-    return this.#connected(irp, 'receive', (connection, request) => {
-      connection.receive(request, buffer, flags)
-    })
+    if (irp === null) return STATUS.STATUS_INVALID_PARAMETER
+    const request = this.begin(irp, 'receive')
+    this.#connectionFor(request)?.receive(request, buffer, flags)
+    return this.requests.begun(request)
   }
 
   disconnect(buffer: WskBuf | null, flags: number, irp: IrpSink<0> | null): NtStatus {

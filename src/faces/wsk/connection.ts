@@ -88,9 +88,7 @@ export class Connection implements StreamOwner {
   // --- what the stream tells ----------------------------------------------------------------------------------------
 
   readable(): void {
-    this.#host.kit.dispatcher.event(() => {
-      this.#pump()
-    })
+    this.#host.kit.dispatcher.event(this.#pump)
   }
 
   writable(): void {
@@ -103,7 +101,7 @@ export class Connection implements StreamOwner {
   pumpSoon(): void {
     if (this.#pumpPosted || this.#over) return
     this.#pumpPosted = true
-    this.#host.kit.dispatcher.post(this.#host.requests.lane('receive'), this.#postedPump)
+    this.#host.requests.post('receive', this.#postedPump)
   }
 
   readonly #postedPump = (): void => {
@@ -111,7 +109,7 @@ export class Connection implements StreamOwner {
     this.#pump()
   }
 
-  #pump(): void {
+  readonly #pump = (): void => {
     if (this.#over || !this.#open) return
     if (this.arrived.stream.aborted) {
       this.#abort(STATUS.STATUS_CONNECTION_RESET)
@@ -139,8 +137,8 @@ export class Connection implements StreamOwner {
 
   // After every receive that was before it, and after no byte that was not taken.
   #tellDisconnect(flags: number): void {
-    const { kit, requests, events } = this.#host
-    kit.dispatcher.post(requests.lane('receive'), () => {
+    const { requests, events } = this.#host
+    requests.post('receive', () => {
       if (!events.isEnabled(wsk.WSK_EVENT_DISCONNECT)) {
         this.#untold = flags
         return
@@ -155,8 +153,8 @@ export class Connection implements StreamOwner {
   #untold: number | undefined
 
   #tellBacklog(bytes: number): void {
-    const { kit, requests, events } = this.#host
-    kit.dispatcher.post(requests.lane('send'), () => {
+    const { requests, events } = this.#host
+    requests.post('send', () => {
       if (!events.isEnabled(wsk.WSK_EVENT_SEND_BACKLOG)) return
       this.#call(wsk.WSK_EVENT_SEND_BACKLOG, STATUS.STATUS_SUCCESS, (context, callbacks) =>
         callbacks.WskSendBacklogEvent?.(context, bytes),
@@ -196,8 +194,8 @@ export class Connection implements StreamOwner {
 
   receive(request: Request, buffer: WskBuf, flags: number): void {
     this.#receiver.receive(request, buffer, flags)
-    // An end that nobody has read yet is seen by reading; so is a reset.
-    if (!request.over) this.pumpSoon()
+    // A reset that nobody was told of is seen by reading.
+    if (!request.over && this.arrived.stream.aborted) this.pumpSoon()
   }
 
   send(request: Request, buffer: WskBuf, flags: number): void {

@@ -227,7 +227,7 @@ export class DatagramSocket extends SocketCore {
   #pumpSoon(): void {
     if (this.#pumpPosted) return
     this.#pumpPosted = true
-    this.kit.dispatcher.post(this.requests.lane('receive'), () => {
+    this.requests.post('receive', () => {
       this.#pumpPosted = false
       this.#pump()
     })

@@ -14,7 +14,6 @@ import type {
 import type { ListeningSocket } from './listening-socket.ts'
 import { SocketCore } from './socket.ts'
 import { STATUS } from './status.ts'
-import type { NtStatus } from './status.ts'
 import type { StreamSocket } from './stream-socket.ts'
 
 interface Objects {
@@ -24,54 +23,45 @@ interface Objects {
   readonly stream: StreamSocket
 }
 
-/** Calls the object behind a socket of `category`; anything else that was passed is an invalid handle. */
-function on<C extends keyof Objects>(
-  socket: unknown,
-  category: C,
-  call: (socket: Objects[C]) => NtStatus,
-): NtStatus {
+/** The object behind a socket of `category`; undefined for anything else that was passed. */
+function of<C extends keyof Objects>(socket: unknown, category: C): Objects[C] | undefined {
   const known = socket instanceof SocketCore && socket.category === category
-  return known ? call(socket as unknown as Objects[C]) : STATUS.STATUS_INVALID_HANDLE
+  return known ? (socket as unknown as Objects[C]) : undefined
 }
+
+const INVALID = STATUS.STATUS_INVALID_HANDLE
 
 /** The functions of every socket. */
 export const basicDispatch: WskProviderBasicDispatch = Object.freeze({
   WskControlSocket: (socket, type, code, level, input, output, irp) =>
-    socket instanceof SocketCore
-      ? socket.control(type, code, level, input, output, irp)
-      : STATUS.STATUS_INVALID_HANDLE,
-  WskCloseSocket: (socket, irp) =>
-    socket instanceof SocketCore ? socket.close(irp) : STATUS.STATUS_INVALID_HANDLE,
+    socket instanceof SocketCore ? socket.control(type, code, level, input, output, irp) : INVALID,
+  WskCloseSocket: (socket, irp) => (socket instanceof SocketCore ? socket.close(irp) : INVALID),
 } satisfies WskProviderBasicDispatch)
-
-const listening = (socket: unknown, call: (socket: ListeningSocket) => NtStatus): NtStatus =>
-  on(socket, 'listen', call)
-const datagram = (socket: unknown, call: (socket: DatagramSocket) => NtStatus): NtStatus =>
-  on(socket, 'datagram', call)
-const stream = (socket: unknown, call: (socket: StreamSocket) => NtStatus): NtStatus =>
-  on(socket, 'stream', call)
 
 export const listenDispatch: WskProviderListenDispatch = Object.freeze({
   ...basicDispatch,
-  WskBind: (socket, address, flags, irp) => listening(socket, (it) => it.bind(address, flags, irp)),
+  WskBind: (socket, address, flags, irp) => of(socket, 'listen')?.bind(address, flags, irp) ?? INVALID,
   WskAccept: (socket, flags, context, callbacks, local, remote, irp) =>
-    listening(socket, (it) => it.accept(context, callbacks, local, remote, flags, irp)),
+    of(socket, 'listen')?.accept(context, callbacks, local, remote, flags, irp) ?? INVALID,
   WskInspectComplete: (socket, id, action, irp) =>
-    listening(socket, (it) => it.inspectComplete(id, action, irp)),
-  WskGetLocalAddress: (socket, address, irp) => listening(socket, (it) => it.getLocalAddress(address, irp)),
+    of(socket, 'listen')?.inspectComplete(id, action, irp) ?? INVALID,
+  WskGetLocalAddress: (socket, address, irp) =>
+    of(socket, 'listen')?.getLocalAddress(address, irp) ?? INVALID,
 } satisfies WskProviderListenDispatch)
 
 export const datagramDispatch: WskProviderDatagramDispatch = Object.freeze({
   ...basicDispatch,
-  WskBind: (socket, address, flags, irp) => datagram(socket, (it) => it.bind(address, flags, irp)),
+  WskBind: (socket, address, flags, irp) => of(socket, 'datagram')?.bind(address, flags, irp) ?? INVALID,
   WskSendTo: (socket, buffer, flags, remote, _control, irp) =>
-    datagram(socket, (it) => it.sendTo([buffer], flags, remote, irp)),
+    of(socket, 'datagram')?.sendTo([buffer], flags, remote, irp) ?? INVALID,
   WskSendMessages: (socket, buffers, flags, remote, _control, irp) =>
-    datagram(socket, (it) => it.sendTo(buffers, flags, remote, irp)),
+    of(socket, 'datagram')?.sendTo(buffers, flags, remote, irp) ?? INVALID,
   WskReceiveFrom: (socket, buffer, flags, remote, controlLength, controlFlags, irp) =>
-    datagram(socket, (it) => it.receiveFrom(buffer, flags, { remote, controlLength, controlFlags }, irp)),
-  WskRelease: (socket, list) => datagram(socket, (it) => it.releaseDatagrams(list)),
-  WskGetLocalAddress: (socket, address, irp) => datagram(socket, (it) => it.getLocalAddress(address, irp)),
+    of(socket, 'datagram')?.receiveFrom(buffer, flags, { remote, controlLength, controlFlags }, irp) ??
+    INVALID,
+  WskRelease: (socket, list) => of(socket, 'datagram')?.releaseDatagrams(list) ?? INVALID,
+  WskGetLocalAddress: (socket, address, irp) =>
+    of(socket, 'datagram')?.getLocalAddress(address, irp) ?? INVALID,
 } satisfies WskProviderDatagramDispatch)
 
 type Connecting = WskConnectionSocket | WskStreamSocket
@@ -80,19 +70,18 @@ type Connecting = WskConnectionSocket | WskStreamSocket
 function connecting(
   category: 'connection' | 'stream',
 ): Omit<BindFunctions<Connecting>, keyof WskProviderBasicDispatch> & ConnectionFunctions<Connecting> {
-  const its = (socket: unknown, call: (socket: ConnectingSocket) => NtStatus): NtStatus =>
-    on(socket, category, call)
+  const its = (socket: unknown): ConnectingSocket | undefined => of(socket, category)
   return {
-    WskBind: (socket, address, flags, irp) => its(socket, (it) => it.bind(address, flags, irp)),
-    WskConnect: (socket, remote, flags, irp) => its(socket, (it) => it.connect(remote, null, flags, irp)),
+    WskBind: (socket, address, flags, irp) => its(socket)?.bind(address, flags, irp) ?? INVALID,
+    WskConnect: (socket, remote, flags, irp) => its(socket)?.connect(remote, null, flags, irp) ?? INVALID,
     WskConnectEx: (socket, remote, buffer, flags, irp) =>
-      its(socket, (it) => it.connect(remote, buffer, flags, irp)),
-    WskGetLocalAddress: (socket, address, irp) => its(socket, (it) => it.getLocalAddress(address, irp)),
-    WskGetRemoteAddress: (socket, address, irp) => its(socket, (it) => it.getRemoteAddress(address, irp)),
-    WskSend: (socket, buffer, flags, irp) => its(socket, (it) => it.send(buffer, flags, irp)),
-    WskReceive: (socket, buffer, flags, irp) => its(socket, (it) => it.receive(buffer, flags, irp)),
-    WskDisconnect: (socket, buffer, flags, irp) => its(socket, (it) => it.disconnect(buffer, flags, irp)),
-    WskRelease: (socket, list) => its(socket, (it) => it.releaseData(list)),
+      its(socket)?.connect(remote, buffer, flags, irp) ?? INVALID,
+    WskGetLocalAddress: (socket, address, irp) => its(socket)?.getLocalAddress(address, irp) ?? INVALID,
+    WskGetRemoteAddress: (socket, address, irp) => its(socket)?.getRemoteAddress(address, irp) ?? INVALID,
+    WskSend: (socket, buffer, flags, irp) => its(socket)?.send(buffer, flags, irp) ?? INVALID,
+    WskReceive: (socket, buffer, flags, irp) => its(socket)?.receive(buffer, flags, irp) ?? INVALID,
+    WskDisconnect: (socket, buffer, flags, irp) => its(socket)?.disconnect(buffer, flags, irp) ?? INVALID,
+    WskRelease: (socket, list) => its(socket)?.releaseData(list) ?? INVALID,
   }
 }
 
@@ -104,7 +93,7 @@ export const connectionDispatch: WskProviderConnectionDispatch = Object.freeze({
 export const streamDispatch: WskProviderStreamDispatch = Object.freeze({
   ...basicDispatch,
   ...connecting('stream'),
-  WskListen: (socket, irp) => stream(socket, (it) => it.listen(irp)),
+  WskListen: (socket, irp) => of(socket, 'stream')?.listen(irp) ?? INVALID,
   WskAccept: (socket, flags, context, callbacks, local, remote, irp) =>
-    stream(socket, (it) => it.accept(context, callbacks, local, remote, flags, irp)),
+    of(socket, 'stream')?.accept(context, callbacks, local, remote, flags, irp) ?? INVALID,
 } satisfies WskProviderStreamDispatch)

@@ -18,10 +18,10 @@ export interface DispatcherOptions {
   readonly onError?: (error: unknown) => void
 }
 
-interface Job {
+export interface Job {
   /** Jobs of one lane run in order. */
   readonly lane: object
-  readonly run: () => void
+  run(): void
 }
 
 /** Jobs that run in one turn, so that a client that always has more to do leaves room for everything else. */
@@ -50,10 +50,10 @@ export class Dispatcher {
     return this.chaos?.once(2) !== true
   }
 
-  /** Runs `job` after whatever runs now, and after the jobs of `lane` that wait already. */
-  post(lane: object, run: () => void): void {
-    if (this.chaos === undefined) this.#jobs.push({ lane, run })
-    else this.#wild.push({ lane, run })
+  /** Runs `job` after whatever runs now, and after the jobs of its lane that wait already. */
+  post(job: Job): void {
+    if (this.chaos === undefined) this.#jobs.push(job)
+    else this.#wild.push(job)
     if (this.#depth === 0) this.#drainSoon()
   }
 
@@ -70,16 +70,24 @@ export class Dispatcher {
 
   /** Calls the client; what it throws is its own, and `fallback` is what it answers then. */
   client<T>(call: () => T, fallback: T): T {
-    this.#depth += 1
+    this.enterClient()
     try {
       return call()
     } catch (error) {
-      this.#report(error)
+      this.report(error)
       return fallback
     } finally {
-      this.#depth -= 1
-      if (this.#depth === 0 && this.#waiting > 0) this.#drainSoon()
+      this.leaveClient()
     }
+  }
+
+  /** The client's code runs until {@link leaveClient}; for what is done often. */
+  enterClient(): void {
+    this.#depth += 1
+  }
+  leaveClient(): void {
+    this.#depth -= 1
+    if (this.#depth === 0 && this.#waiting > 0) this.#drainSoon()
   }
 
   get #waiting(): number {
@@ -104,7 +112,7 @@ export class Dispatcher {
       try {
         job.run()
       } catch (error) {
-        this.#report(error)
+        this.report(error)
       }
       left -= 1
       if (left === 0 || this.chaos?.once(4) === true) break
@@ -124,7 +132,8 @@ export class Dispatcher {
     return job
   }
 
-  #report(error: unknown): void {
+  /** Tells whoever hears it what the client's code threw. */
+  report(error: unknown): void {
     if (this.#options.onError !== undefined) {
       this.#options.onError(error)
       return

@@ -45,6 +45,7 @@ export class EventSwitches {
   readonly #parts: EventSwitchesParts
   readonly #callbacks = new Map<WskEvent, Callback>()
   #enabled: number
+  #running = 0
 
   constructor(parts: EventSwitchesParts) {
     this.#parts = parts
@@ -66,7 +67,7 @@ export class EventSwitches {
 
   /** True while a callback of the socket runs: they are called one after another (WSK-EVT-4, -5). */
   get inCall(): boolean {
-    return [...this.#callbacks.values()].some(({ running }) => running > 0)
+    return this.#running > 0
   }
 
   enable(mask: number): NtStatus {
@@ -111,10 +112,12 @@ export class EventSwitches {
     let callback = this.#callbacks.get(event)
     if (callback === undefined) this.#callbacks.set(event, (callback = { running: 0, barrier: [] }))
     callback.running += 1
+    this.#running += 1
     try {
       return call()
     } finally {
       callback.running -= 1
+      this.#running -= 1
       if (callback.running === 0) {
         for (const request of callback.barrier.splice(0)) request.complete(STATUS.STATUS_SUCCESS)
       }

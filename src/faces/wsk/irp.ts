@@ -1,4 +1,3 @@
-import { invariant } from '../../base/invariant.ts'
 import { STATUS, WskError } from './status.ts'
 import type { NtStatus } from './status.ts'
 
@@ -19,18 +18,54 @@ export type IrpState = keyof typeof TRANSITIONS
 type KeysOf<T> = T extends unknown ? keyof T : never
 type IrpEvent = KeysOf<(typeof TRANSITIONS)[IrpState]>
 
+/** A row of the table, with arrows in place of names: an IRP follows four of them per request. */
+type Standing = { readonly name: IrpState } & { [E in IrpEvent]: Standing | undefined }
+
+const STANDINGS = linked()
+
+function linked(): Readonly<Record<IrpState, Standing>> {
+  const none = { begin: undefined, free: undefined, complete: undefined, through: undefined }
+  const blank = (name: IrpState): Standing => ({
+    name,
+    ...none,
+    hold: undefined,
+    resume: undefined,
+    reuse: undefined,
+  })
+  const names = Object.keys(TRANSITIONS) as IrpState[]
+  const rows = Object.fromEntries(names.map((name) => [name, blank(name)])) as Record<IrpState, Standing>
+  for (const name of names) {
+    const arrows = Object.entries(TRANSITIONS[name]) as [IrpEvent, IrpState][]
+    for (const [event, to] of arrows) rows[name][event] = rows[to]
+  }
+  return rows
+}
+
 /**
  * Called once the request is over. Returns `STATUS_MORE_PROCESSING_REQUIRED` to keep the IRP, to free or reuse it; anything
  * else lets the routine that was set before it run, as for an IRP that was passed down.
  */
 export type CompletionRoutine<T = unknown> = (irp: Irp<T>, context: unknown) => NtStatus
 
+/** For which outcomes a routine runs; for each unless said otherwise. */
+export interface CompletionCases {
+  readonly onSuccess?: boolean
+  readonly onError?: boolean
+  readonly onCancel?: boolean
+}
+const ALWAYS: CompletionCases = {}
+
 interface StackLocation<T> {
   readonly routine: CompletionRoutine<T>
   readonly context: unknown
-  readonly onSuccess: boolean
-  readonly onError: boolean
-  readonly onCancel: boolean
+  readonly when: CompletionCases
+  /** Set before this one, and runs after it. */
+  readonly below: StackLocation<T> | undefined
+}
+
+/** What an IRP is lent to. */
+export interface Cancellable {
+  cancel(): void
 }
 
 declare const sink: unique symbol
@@ -49,7 +84,7 @@ export interface IoStatus<T> {
 
 /** Set by the static block of {@link Irp}: what only requests may do. */
 let access: {
-  begin(irp: IrpSink<never>, cancel: () => void): void
+  begin(irp: IrpSink<never>, request: Cancellable): void
   finish(irp: IrpSink<never>, status: NtStatus, information: unknown): void
 }
 
@@ -61,31 +96,34 @@ let access: {
 export class Irp<T = unknown> implements IrpSink<T> {
   declare readonly [sink]?: (information: T) => void
   readonly ioStatus: IoStatus<T> = { status: STATUS.STATUS_SUCCESS, information: 0 }
-  #state: IrpState = 'idle'
-  #routines: StackLocation<T>[] = []
-  #next = 0
-  #cancel: (() => void) | undefined
+  #standing: Standing = STANDINGS.idle
+  #top: StackLocation<T> | undefined
+  /** The routine that runs next. */
+  #next: StackLocation<T> | undefined
+  /** Whom to ask to end soon. */
+  #request: Cancellable | undefined
 
   static {
     access = {
-      begin(sink, cancel) {
+      begin(sink, request) {
         const irp = real(sink)
-        irp.#move('begin')
-        irp.#next = irp.#routines.length
-        irp.#cancel = cancel
+        irp.#move('be lent to a request', irp.#standing.begin)
+        irp.#next = irp.#top
+        irp.#request = request
       },
       finish(sink, status, information) {
         const irp = real(sink)
-        irp.#cancel = undefined
-        Object.assign(irp.ioStatus, { status, information })
-        irp.#move('complete')
+        irp.#request = undefined
+        irp.ioStatus.status = status
+        irp.ioStatus.information = information
+        irp.#move('complete', irp.#standing.complete)
         irp.#run()
       },
     }
   }
 
   get state(): IrpState {
-    return this.#state
+    return this.#standing.name
   }
 
   /**
@@ -96,25 +134,25 @@ export class Irp<T = unknown> implements IrpSink<T> {
   setCompletionRoutine(
     routine: CompletionRoutine<T>,
     context?: unknown,
-    { onSuccess = true, onError = true, onCancel = true } = {},
+    when: CompletionCases = ALWAYS,
   ): this {
-    this.#check('be given a completion routine', this.#state === 'idle' || this.#state === 'completed')
-    this.#routines.push({ routine, context, onSuccess, onError, onCancel })
+    this.#check('be given a completion routine', this.state === 'idle' || this.state === 'completed')
+    this.#top = { routine, context, when, below: this.#top }
     return this
   }
 
   /** Asks the request to end soon. It completes all the same, once, with what it really came to. @source IoCancelIrp */
   cancel(): boolean {
-    const cancel = this.#cancel
-    this.#cancel = undefined
-    cancel?.()
-    return cancel !== undefined
+    const request = this.#request
+    this.#request = undefined
+    request?.cancel()
+    return request !== undefined
   }
 
   /** Makes a completed IRP as good as new. @source IoReuseIrp */
   reuse(): this {
-    if (this.#state !== 'idle') this.#move('reuse')
-    this.#routines = []
+    if (this.#standing !== STANDINGS.idle) this.#move('reuse', this.#standing.reuse)
+    this.#top = undefined
     this.ioStatus.status = STATUS.STATUS_SUCCESS
     this.ioStatus.information = 0
     return this
@@ -122,12 +160,12 @@ export class Irp<T = unknown> implements IrpSink<T> {
 
   /** Gives it up; a request that gets it later throws. @source IoFreeIrp */
   free(): void {
-    this.#move('free')
+    this.#move('free', this.#standing.free)
   }
 
   /** Goes on with an IRP that a routine kept: what was set before that routine runs. @source IoCompleteRequest */
   resume(): void {
-    this.#move('resume')
+    this.#move('resume', this.#standing.resume)
     this.#run()
   }
 
@@ -148,37 +186,32 @@ export class Irp<T = unknown> implements IrpSink<T> {
 
   #run(): void {
     const { status } = this.ioStatus
-    while (this.#next > 0) {
-      this.#next -= 1
-      const location = this.#routines[this.#next]
-      invariant(location, 'an IRP has the routines that were set')
-      const wanted =
-        status === STATUS.STATUS_CANCELLED
-          ? location.onCancel
-          : status === STATUS.STATUS_SUCCESS
-            ? location.onSuccess
-            : location.onError
-      if (!wanted) continue
+    for (let location = this.#next; location !== undefined; location = this.#next) {
+      this.#next = location.below
+      if (location.when !== ALWAYS && location.when[caseOf(status)] === false) continue
       // The routine may reuse the IRP at once, for its next request.
-      this.#state = 'held'
+      this.#standing = STANDINGS.held
       const answer = location.routine(this, location.context)
       if (answer === STATUS.STATUS_MORE_PROCESSING_REQUIRED) return
       if (this.state !== 'held') return
-      this.#state = 'completing'
+      this.#standing = STANDINGS.completing
     }
-    this.#move('through')
+    this.#move('complete', this.#standing.through)
   }
 
-  #move(event: IrpEvent): void {
-    const row: Partial<Record<IrpEvent, IrpState>> = TRANSITIONS[this.#state]
-    const to = row[event]
-    this.#check(event === 'begin' ? 'be lent to a request' : event, to !== undefined)
-    this.#state = to as IrpState
+  #move(what: string, to: Standing | undefined): void {
+    this.#check(what, to !== undefined)
+    this.#standing = to as Standing
   }
 
   #check(what: string, legal: boolean): void {
-    if (!legal) throw new Error(`Cannot ${what}: the IRP is ${this.#state}`)
+    if (!legal) throw new Error(`Cannot ${what}: the IRP is ${this.state}`)
   }
+}
+
+function caseOf(status: NtStatus): keyof CompletionCases {
+  if (status === STATUS.STATUS_SUCCESS) return 'onSuccess'
+  return status === STATUS.STATUS_CANCELLED ? 'onCancel' : 'onError'
 }
 
 function real(irp: IrpSink<never>): Irp {
@@ -188,8 +221,8 @@ function real(irp: IrpSink<never>): Irp {
 }
 
 /** For requests: takes an IRP; throws when another request has it, which is a bug of the client. */
-export function beginIrp(irp: IrpSink<never>, cancel: () => void): void {
-  access.begin(irp, cancel)
+export function beginIrp(irp: IrpSink<never>, request: Cancellable): void {
+  access.begin(irp, request)
 }
 
 /** For requests: the outcome. Runs the completion routines. */

@@ -21,6 +21,9 @@ interface Receive {
   readonly mode: 'plain' | 'waitAll' | 'drain'
   /** Bytes placed so far. */
   filled: number
+  /** Where the next one goes: a segment, and a place in it. */
+  segment: number
+  offset: number
 }
 
 /** What indicated bytes met with. */
@@ -104,7 +107,15 @@ export class Receiver {
       return
     }
     const mode = drain ? 'drain' : waitAll ? 'waitAll' : 'plain'
-    const receive: Receive = { request, segments, length: buffer.length, mode, filled: 0 }
+    const receive: Receive = {
+      request,
+      segments,
+      length: buffer.length,
+      mode,
+      filled: 0,
+      segment: 0,
+      offset: 0,
+    }
     request.onCancel = () => {
       // What was placed already is the client's (WSK 7.14).
       if (request.over) return
@@ -120,7 +131,7 @@ export class Receiver {
   readonly #resume = (): void => {
     this.#untold -= 1
     this.#stalled = false
-    this.#host.pumpSoon()
+    if (this.backlog > 0 || this.#reachedEnd()) this.#host.pumpSoon()
   }
 
   /** Gives back what was retained; false when some of it was not (WSK 7.22). */
@@ -162,12 +173,13 @@ export class Receiver {
         return
       }
       // A receive that waits goes first; but nobody may rely on it (WSK §12 D-20).
-      const overtake = this.#mayIndicate && this.#host.dispatcher.chaos?.once(8) === true
+      const { chaos } = this.#host.dispatcher
+      const overtake = chaos !== undefined && this.#mayIndicate && chaos.once(8)
       if (!overtake || this.#receives.peek()?.mode !== 'plain') this.#serve()
       const queued = this.#receives.length > 0 && !overtake
       if (queued || !this.#mayIndicate || !this.#indicate()) break
     }
-    this.#look()
+    if (this.#untold === 0) this.#look()
   }
 
   /** Fills the receives that wait, in order. Calls nobody. */
@@ -181,13 +193,15 @@ export class Receiver {
       }
       if (!this.#fill(next)) return
       this.#receives.shift()
+      // It took all there was: whether more has come, or the end, is looked at once the client knows.
+      if (next.filled < next.length) return
     }
   }
 
   /** @returns true when the receive is over. */
   #fill(receive: Receive): boolean {
     if (receive.mode === 'drain') this.#discard()
-    else while (receive.filled < receive.length && this.backlog > 0) this.#place(receive)
+    else while (receive.filled < receive.length && this.#place(receive)) continue
     const enough = receive.mode === 'waitAll' ? receive.length : 1
     const full = receive.mode !== 'drain' && receive.filled >= enough
     if (!full && !this.#reachedEnd()) return false
@@ -196,26 +210,30 @@ export class Receiver {
     return true
   }
 
-  #place(receive: Receive): void {
-    let skip = receive.filled
-    const segment = receive.segments.find((part) => {
-      if (skip < part.length) return true
-      skip -= part.length
-      return false
-    })
-    if (segment === undefined) return
-    const room = segment.subarray(skip)
-    const [left] = this.#left
-    if (left === undefined) {
-      receive.filled += this.#stream.readInto(room, 0, room.length)
-      return
+  /** @returns false when nothing is there. */
+  #place(receive: Receive): boolean {
+    const segment = receive.segments[receive.segment]
+    const placed = segment === undefined ? 0 : this.#copy(segment, receive.offset)
+    receive.filled += placed
+    receive.offset += placed
+    if (receive.offset === segment?.length) {
+      receive.segment += 1
+      receive.offset = 0
     }
-    const part = left.subarray(0, room.length)
-    room.set(part)
-    receive.filled += part.length
+    return placed > 0
+  }
+
+  /** Fills `target` from `to` on, as far as it goes; returns how many bytes. */
+  #copy(target: Uint8Array, to: number): number {
+    const room = target.length - to
+    const [left] = this.#left
+    if (left === undefined) return this.#stream.readInto(target, to, room)
+    const part = left.subarray(0, room)
+    target.set(part, to)
     this.#leftBytes -= part.length
     if (part.length === left.length) this.#left.shift()
     else this.#left[0] = left.subarray(part.length)
+    return part.length
   }
 
   #discard(): void {
@@ -230,8 +248,10 @@ export class Receiver {
 
   #look(): void {
     if (this.#ended || this.#failure !== undefined || !this.#reachedEnd()) return
-    this.#ended = true
     this.#serve()
+    // Receives that wait hear of it first.
+    if (this.#untold > 0) return
+    this.#ended = true
     this.#host.ended()
   }
 

@@ -1,6 +1,6 @@
-import type { Dispatcher } from './dispatcher.ts'
+import type { Dispatcher, Job } from './dispatcher.ts'
 import { beginIrp, finishIrp } from './irp.ts'
-import type { IrpSink } from './irp.ts'
+import type { Cancellable, IrpSink } from './irp.ts'
 import { STATUS } from './status.ts'
 import type { NtStatus } from './status.ts'
 
@@ -8,11 +8,9 @@ import type { NtStatus } from './status.ts'
 export type RequestKind = 'accept' | 'connect' | 'send' | 'receive' | 'control' | 'close'
 
 /** One use of an IRP. The first outcome counts: completion, cancel and close race, and one of them wins (WSK-IRP-13). */
-export class Request {
+export class Request implements Cancellable {
   /** What cancelling does; the owner sets it where more is to be done than to stop waiting. */
-  onCancel: () => void = () => {
-    this.complete(STATUS.STATUS_CANCELLED)
-  }
+  onCancel: (() => void) | undefined
   readonly #finish: (request: Request) => void
   #over = false
   status: NtStatus = STATUS.STATUS_PENDING
@@ -29,6 +27,11 @@ export class Request {
     return this.#over
   }
 
+  cancel(): void {
+    if (this.onCancel === undefined) this.complete(STATUS.STATUS_CANCELLED)
+    else this.onCancel()
+  }
+
   complete(status: NtStatus, information: unknown = 0, after?: () => void): void {
     if (this.#over) return
     this.#over = true
@@ -39,11 +42,45 @@ export class Request {
   }
 }
 
+/** A request that a client has started: its completion is a job of its own. */
+export class ClientRequest extends Request implements Job {
+  readonly irp: IrpSink<never>
+  readonly #requests: Requests
+  readonly #kind: RequestKind
+  /** True until the function that started it returns. */
+  starting = true
+  /** Its neighbours among those that wait. */
+  older: ClientRequest | undefined
+  newer: ClientRequest | undefined
+
+  constructor(
+    requests: Requests,
+    kind: RequestKind,
+    irp: IrpSink<never>,
+    finish: (request: ClientRequest) => void,
+  ) {
+    super(finish as (request: Request) => void)
+    this.#requests = requests
+    this.#kind = kind
+    this.irp = irp
+  }
+
+  get lane(): object {
+    return this.#requests.lane(this.#kind)
+  }
+
+  run(): void {
+    this.#requests.tell(this)
+  }
+}
+
 /** The requests of one object: those under way, in what order they complete, and when none is left. */
 export class Requests {
   readonly #dispatcher: Dispatcher
   readonly #lanes = new Map<RequestKind, object>()
-  readonly #pending = new Set<Request>()
+  /** Those that wait, the oldest first: linked, because one comes and goes with every receive. */
+  #oldest: ClientRequest | undefined
+  #newest: ClientRequest | undefined
   /** Begun and not yet known to the client to be over. */
   #outstanding = 0
   #onIdle: (() => void) | undefined
@@ -63,6 +100,11 @@ export class Requests {
     return lane
   }
 
+  /** Runs `run` in order with the completions of `kind`. */
+  post(kind: RequestKind, run: () => void): void {
+    this.#dispatcher.post({ lane: this.lane(kind), run })
+  }
+
   /**
    * Takes `irp` and starts the request. An outcome that is known before `begin` returns completes the IRP at once where that
    * recurses into nobody; else the answer is `STATUS_PENDING`.
@@ -71,35 +113,73 @@ export class Requests {
    */
   start(irp: IrpSink<never> | null, kind: RequestKind, begin: (request: Request) => void): NtStatus {
     if (irp === null) return STATUS.STATUS_INVALID_PARAMETER
-    let inside = true
-    const finish = (): void => {
-      this.#pending.delete(request)
-      if (inside) return
-      this.#dispatcher.post(this.lane(kind), () => {
-        this.#finish(irp, request)
-      })
-    }
-    const request: Request = new Request(finish)
-    beginIrp(irp, () => {
-      request.onCancel()
-    })
-    this.#outstanding += 1
-    this.#pending.add(request)
+    const request = this.begin(irp, kind)
     begin(request)
-    inside = false
-    if (!request.over) return STATUS.STATUS_PENDING
-    if (!this.#dispatcher.mayCompleteInline) {
-      finish()
+    return this.begun(request)
+  }
+
+  /** The first half of {@link start}, for what is done often; the second is {@link begun}. */
+  begin(irp: IrpSink<never>, kind: RequestKind): ClientRequest {
+    const request = new ClientRequest(this, kind, irp, this.#finished)
+    beginIrp(irp, request)
+    this.#outstanding += 1
+    return request
+  }
+
+  begun(request: ClientRequest): NtStatus {
+    request.starting = false
+    if (!request.over) {
+      this.#link(request)
       return STATUS.STATUS_PENDING
     }
-    this.#finish(irp, request)
+    if (!this.#dispatcher.mayCompleteInline) {
+      this.#dispatcher.post(request)
+      return STATUS.STATUS_PENDING
+    }
+    this.tell(request)
     return request.status
   }
 
-  #finish(irp: IrpSink<never>, request: Request): void {
-    this.#dispatcher.client(() => {
-      finishIrp(irp, request.status, request.information)
-    }, undefined)
+  readonly #finished = (request: ClientRequest): void => {
+    if (request.starting) return
+    this.#unlink(request)
+    this.#dispatcher.post(request)
+  }
+
+  #link(request: ClientRequest): void {
+    request.older = this.#newest
+    if (this.#newest === undefined) this.#oldest = request
+    else this.#newest.newer = request
+    this.#newest = request
+  }
+
+  #unlink(request: ClientRequest): void {
+    const { older, newer } = request
+    if (older === undefined) this.#oldest = newer
+    else older.newer = newer
+    if (newer === undefined) this.#newest = older
+    else newer.older = older
+    // It keeps nothing alive that comes after it.
+    request.older = request.newer = undefined
+  }
+
+  get #pending(): ClientRequest[] {
+    const all: ClientRequest[] = []
+    for (let at = this.#oldest; at !== undefined; at = at.newer) all.push(at)
+    return all
+  }
+
+  /** Completes the IRP. */
+  tell(request: ClientRequest): void {
+    const { irp, status, information } = request
+    this.#dispatcher.enterClient()
+    try {
+      finishIrp(irp, status, information)
+    } catch (error) {
+      this.#dispatcher.report(error)
+    } finally {
+      this.#dispatcher.leaveClient()
+    }
     request.after?.()
     this.#outstanding -= 1
     this.#checkIdle()
@@ -107,12 +187,12 @@ export class Requests {
 
   /** Ends every request under way as a cancel would. */
   cancelAll(except?: Request): void {
-    for (const request of [...this.#pending]) if (request !== except) request.onCancel()
+    for (const request of this.#pending) if (request !== except) request.cancel()
   }
 
   /** Ends every request under way with `status`. */
   failAll(status: NtStatus): void {
-    for (const request of [...this.#pending]) request.complete(status)
+    for (const request of this.#pending) request.complete(status)
   }
 
   /** Calls `action` once no more than `left` requests are outstanding. */

@@ -66,7 +66,8 @@ export class Sender {
   }
 
   #push(request: Request, segments: Uint8Array[], noDelay: boolean, last: boolean): void {
-    const total = segments.reduce((sum, { length }) => sum + length, 0)
+    let total = 0
+    for (const { length } of segments) total += length
     const send: Send = { request, segments, total, noDelay, last, index: 0, offset: 0, left: total }
     this.#queue.push(send)
     if (this.#queue.length === 1) this.pump()

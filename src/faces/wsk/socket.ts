@@ -12,7 +12,7 @@ import type { EventCallbackControl, EventSwitches, WskEvent } from './events.ts'
 import type { IrpSink } from './irp.ts'
 import type { Kit } from './kit.ts'
 import { Requests } from './request.ts'
-import type { Request, RequestKind } from './request.ts'
+import type { ClientRequest, Request, RequestKind } from './request.ts'
 import type { Binding, SecurityDescriptor, SharingMode } from './sharing.ts'
 import { STATUS } from './status.ts'
 import type { NtStatus } from './status.ts'
@@ -96,11 +96,18 @@ export abstract class SocketCore {
     kind: RequestKind,
     begin: (request: Request) => void,
   ): NtStatus {
-    return this.requests.start(irp, kind, (request) => {
-      const refusal = this.#refusal()
-      if (refusal === undefined) begin(request)
-      else request.complete(refusal)
-    })
+    if (irp === null) return STATUS.STATUS_INVALID_PARAMETER
+    const request = this.begin(irp, kind)
+    if (!request.over) begin(request)
+    return this.requests.begun(request)
+  }
+
+  /** The first half of {@link start}, for what is done often. The request is over when the socket is. */
+  protected begin(irp: IrpSink<never>, kind: RequestKind): ClientRequest {
+    const request = this.requests.begin(irp, kind)
+    const refusal = this.#refusal()
+    if (refusal !== undefined) request.complete(refusal)
+    return request
   }
 
   #refusal(): NtStatus | undefined {
@@ -143,7 +150,7 @@ export abstract class SocketCore {
     this.release()
     this.unbind()
     this.requests.failAll(STATUS.STATUS_FILE_FORCED_CLOSED)
-    this.kit.dispatcher.post(this.requests.lane('receive'), () => {
+    this.requests.post('receive', () => {
       if (this.state === 'dead') this.tellDead()
     })
   }
