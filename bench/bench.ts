@@ -110,12 +110,25 @@ function tablesOf(all: readonly Comparison[]): Table[] {
   const tables: Table[] = [
     {
       title: 'Switched, both ends',
-      comparisons: all.filter(({ measure }) => measure.modes.includes('switched')),
+      comparisons: all.filter(
+        ({ measure }) => measure.modes.includes('switched') && !measure.modes.includes('wsk'),
+      ),
       columns: {
         modes: ['stock', 'uds', 'switched'],
         gains: [
           ['switched', 'stock'],
           ['switched', 'uds'],
+        ],
+      },
+    },
+    {
+      title: 'Winsock Kernel beside the net face, both switched',
+      comparisons: all.filter(({ measure }) => measure.modes.includes('wsk')),
+      columns: {
+        modes: ['stock', 'switched', 'wsk'],
+        gains: [
+          ['wsk', 'switched'],
+          ['wsk', 'stock'],
         ],
       },
     },

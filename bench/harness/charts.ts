@@ -14,6 +14,7 @@ const COLOURS: Record<Mode, string> = {
   stock: '#6b7280',
   uds: '#c2740a',
   switched: '#0f766e',
+  wsk: '#be185d',
   half: '#7c3aed',
   'half-server': '#2563eb',
 }

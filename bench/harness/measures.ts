@@ -24,13 +24,17 @@ interface Setting {
   readonly durationMs: number
   /** Distinguishes the same programs in other modes. */
   readonly group?: string
+  readonly title?: string
 }
 
-export function roundTrip(size: number, { group = 'rtt', ...setting }: Setting): Measure {
+export function roundTrip(
+  size: number,
+  { group = 'rtt', title = `${formatSize(size)} round trip`, ...setting }: Setting,
+): Measure {
   return {
     name: `${group}-${shortSize(size)}`,
     group,
-    title: `${formatSize(size)} round trip`,
+    title,
     server: { app: 'echo-server', args: ['--nodelay', '1'] },
     client: { app: 'ping-pong', args: ['--size', String(size)] },
     metrics: [P50, P99, CPU_PER_UNIT],
@@ -39,11 +43,14 @@ export function roundTrip(size: number, { group = 'rtt', ...setting }: Setting):
   }
 }
 
-export function oneWay(size: number, { group = 'stream', ...setting }: Setting): Measure {
+export function oneWay(
+  size: number,
+  { group = 'stream', title = `one way, ${formatSize(size)} writes`, ...setting }: Setting,
+): Measure {
   return {
     name: `${group}-${shortSize(size)}`,
     group,
-    title: `one way, ${formatSize(size)} writes`,
+    title,
     server: { app: 'sink-server', args: [] },
     client: { app: 'stream', args: ['--size', String(size)] },
     metrics: [THROUGHPUT, CPU_PER_GB],
@@ -124,6 +131,7 @@ function shortSize(size: number): string {
 export function allMeasures(durationMs: number): Measure[] {
   const modes = ['stock', 'uds', 'switched'] as const
   const half = ['stock', 'half', 'half-server'] as const
+  const wsk = ['stock', 'switched', 'wsk'] as const
   return [
     ...SIZES.map((size) => roundTrip(size, { modes, durationMs })),
     ...SIZES.map((size) => oneWay(size, { modes, durationMs })),
@@ -140,6 +148,18 @@ export function allMeasures(durationMs: number): Measure[] {
     roundTrip(64, { modes: half, durationMs: durationMs * 2, group: 'half-rtt' }),
     oneWay(64 * KIB, { modes: half, durationMs: durationMs * 2, group: 'half-stream' }),
     connects(1, { modes: half, durationMs: durationMs * 2, group: 'half-connect' }),
+    roundTrip(64, {
+      modes: wsk,
+      durationMs,
+      group: 'wsk-rtt',
+      title: 'WSK echo round trip over shared memory, 64 B',
+    }),
+    oneWay(64 * KIB, {
+      modes: wsk,
+      durationMs,
+      group: 'wsk-stream',
+      title: 'WSK stream over shared memory, 64 KiB writes',
+    }),
     idle(200, { modes: ['stock', 'switched'], durationMs: 5000 }),
     { ...idle(10_000, { modes: ['stock', 'switched'], durationMs: 5000 }), maxPairs: 1 },
   ]

@@ -8,8 +8,12 @@ export interface ModeTraits {
   readonly switchedServer: boolean
   readonly switchedClient: boolean
   readonly unixSocket: boolean
+  /** What the programs are written for: `node:net`, or Winsock Kernel, which needs no preload. */
+  readonly face: Face
   readonly carrier: Carrier
 }
+
+export type Face = 'net' | 'wsk'
 
 /** `san` is whatever is not TCP/IP and not a Unix domain socket: here, shared memory. */
 export type Carrier = 'tcp' | 'unix' | 'san'
@@ -20,6 +24,7 @@ export const MODES = {
     switchedServer: false,
     switchedClient: false,
     unixSocket: false,
+    face: 'net',
     carrier: 'tcp',
   },
   uds: {
@@ -27,6 +32,7 @@ export const MODES = {
     switchedServer: false,
     switchedClient: false,
     unixSocket: true,
+    face: 'net',
     carrier: 'unix',
   },
   switched: {
@@ -34,6 +40,7 @@ export const MODES = {
     switchedServer: true,
     switchedClient: true,
     unixSocket: false,
+    face: 'net',
     carrier: 'san',
   },
   half: {
@@ -41,6 +48,7 @@ export const MODES = {
     switchedServer: false,
     switchedClient: true,
     unixSocket: false,
+    face: 'net',
     carrier: 'tcp',
   },
   'half-server': {
@@ -48,7 +56,16 @@ export const MODES = {
     switchedServer: true,
     switchedClient: false,
     unixSocket: false,
+    face: 'net',
     carrier: 'tcp',
+  },
+  wsk: {
+    title: 'WSK',
+    switchedServer: true,
+    switchedClient: true,
+    unixSocket: false,
+    face: 'wsk',
+    carrier: 'san',
   },
 } as const satisfies Record<string, ModeTraits>
 

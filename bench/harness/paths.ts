@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { loadShm } from '../../src/native/load.ts'
+import type { Face } from './modes.ts'
 
 /** The repository: this file runs as dist/bench/harness/paths.js. */
 export const ROOT = join(import.meta.dirname, '../../..')
@@ -15,8 +16,9 @@ export const REGISTER_URL = pathToFileURL(REGISTER_FILE).href
 /** SOCKSWITCH_BENCH_CLI puts another program in the place of the command line tool. */
 export const CLI_FILE = process.env['SOCKSWITCH_BENCH_CLI'] ?? join(ROOT, 'dist/src/cli/main.js')
 
-export function appFile(name: string): string {
-  return join(ROOT, 'dist/bench/apps', `${name}.js`)
+/** A program that does the same as another one, for another face, has the same name in a folder of the face's. */
+export function appFile(name: string, face: Face): string {
+  return join(ROOT, 'dist/bench/apps', face === 'net' ? '' : face, `${name}.js`)
 }
 
 /** Says why no switched process can be started, or undefined where one can. */

@@ -1,11 +1,13 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import type { Face } from './modes.ts'
 import { appFile, REGISTER_URL } from './paths.ts'
 
 export interface ProgramOptions {
   readonly app: string
   readonly args: readonly string[]
   readonly switched: boolean
+  readonly face?: Face
   /** A value for SOCKSWITCH_PROFILE in switched processes. */
   readonly profile?: string | undefined
   /** The processor to stay on. */
@@ -37,10 +39,11 @@ export class Program {
   #wake: () => void = () => undefined
 
   constructor(options: ProgramOptions) {
-    this.#name = `${options.app}${options.switched ? ' (switched)' : ''}`
+    const { face = 'net' } = options
+    this.#name = `${options.app}${face === 'wsk' ? ' (WSK)' : options.switched ? ' (switched)' : ''}`
     const node = [
-      ...(options.switched ? ['--import', REGISTER_URL] : []),
-      appFile(options.app),
+      ...(options.switched && face === 'net' ? ['--import', REGISTER_URL] : []),
+      appFile(options.app, face),
       ...options.args,
     ]
     const pinned = options.processor === undefined ? [] : ['taskset', '-c', String(options.processor)]

@@ -42,6 +42,7 @@ export async function runOnce(measure: Measure, mode: Mode, options: RunOptions)
       app: call.app,
       args: [...args, ...call.args],
       switched,
+      face: MODES[mode].face,
       profile: options.profile,
       processor,
     })

@@ -78,6 +78,20 @@ const TARGETS: readonly Target[] = [
     ]
   }),
   {
+    text: 'WSK echo round trip, 64 B, p50: within 10 % of the net face',
+    measure: 'wsk-rtt-64',
+    metric: P50,
+    mode: 'wsk',
+    promise: { base: 'switched', atLeast: 1 / 1.1 },
+  },
+  {
+    text: 'WSK stream, 64 KiB writes: within 10 % of the net face',
+    measure: 'wsk-stream-64k',
+    metric: THROUGHPUT,
+    mode: 'wsk',
+    promise: { base: 'switched', atLeast: 0.9 },
+  },
+  {
     text: '200 idle connections: no more CPU than TCP',
     measure: 'idle-200',
     metric: IDLE_CPU,
