@@ -3,7 +3,7 @@ import type { SocketAddress } from '../../spi/index.ts'
 import type { Connection } from './connection.ts'
 import { UV_EBADF, errnoError } from './errnos.ts'
 import type { Internals, OwnerSocket, TcpHandle, WriteGeneric } from './internals.ts'
-import { ownerOf, symbolOf } from './internals.ts'
+import { TELLS_OF_CUT_WRITES, ownerOf, symbolOf } from './internals.ts'
 
 const CONNECTION = Symbol('sockswitch.connection')
 
@@ -193,8 +193,8 @@ export function installWrites(): void {
     }
     let later = false
     const waiting = connection.write(chunks, (status) => {
-      // As net.js: whoever destroyed the socket does not hear of the writes that this cut off.
-      if (later && this.destroyed) {
+      // As net.js, of which older versions do not tell whoever destroyed the socket of the writes that this cut off.
+      if (later && this.destroyed && (status === 0 || !TELLS_OF_CUT_WRITES)) {
         callback(null)
         return
       }

@@ -125,6 +125,14 @@ export interface Internals {
   readonly tls: TlsBinding | undefined
 }
 
+/** Since Node 22.9 a write that `destroy` cuts off ends with its error; before, as if it had been good. */
+export const TELLS_OF_CUT_WRITES = isAtLeast(22, 9)
+
+function isAtLeast(major: number, minor: number): boolean {
+  const [ours = 0, oursMinor = 0] = process.versions.node.split('.').map(Number)
+  return ours > major || (ours === major && oursMinor >= minor)
+}
+
 const SOCKET_KIND = 0
 
 interface Bindings {

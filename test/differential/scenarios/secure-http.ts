@@ -157,6 +157,8 @@ export const SECURE_HTTP: readonly Scenario[] = [
           near.pipe(far)
         })
         open.push(near, far)
+        // Whichever end leaves first may be written to once more.
+        for (const socket of open) socket.on('error', () => undefined)
       })
       await listen(side, proxy)
       await side.hear('over')
