@@ -6,8 +6,8 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { Hosts } from '../test/fabric/hosts.ts'
-import type { Host } from '../test/fabric/hosts.ts'
+import { makeHosts } from '../test/fabric/hosts.ts'
+import type { Host, Hosts } from '../test/fabric/hosts.ts'
 
 const FAR = fileURLToPath(new URL('./apps/far.js', import.meta.url))
 const REGISTER = fileURLToPath(new URL('../register.cjs', import.meta.url))
@@ -46,7 +46,7 @@ function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN
 }
 
-const hosts = Hosts.make()
+const hosts = makeHosts()
 if (typeof hosts === 'string') throw new Error(`Cannot bench fabrics: ${hosts}`)
 const found: Record<'stock' | 'fabric', Found[]> = { stock: [], fabric: [] }
 for (let pair = 0; pair < Number(pairs); pair++) {

@@ -3,19 +3,23 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 vm=scripts/verbs/vm.sh
+tests='node --test --test-concurrency=1 --test-reporter=spec'
 
-echo '── one machine: conformance, and hostile peers'
-bash $vm env SOCKSWITCH_FABRIC_UNDER_TEST=verbs@10.88.0.1 \
-  node --test --test-reporter=spec dist/test/conformance/fabric.test.js dist/test/fabric/hostile.test.js
-
-echo '── two machines: 20 connections of an unmodified program, every byte verified'
-run="SOCKSWITCH_FABRIC=verbs SOCKSWITCH_STATS_FILE=\$SHARE/connections node --require ./dist/register.cjs dist/test/soak/verified.js"
-numbers='4711 20 4000000'
-bash $vm -2 \
-  "$run server $numbers 0 10.88.1.1 | tee \$SHARE/server" \
-  "until grep -q port \$SHARE/server 2>/dev/null; do sleep 0.2; done
-   port=\$(sed -n 's/.*\"port\":\([0-9]*\).*/\1/p' \$SHARE/server | head -1)
-   $run client $numbers \$port 10.88.1.1
-   cat \$SHARE/connections
-   grep -q '\"connect\":[1-9]' \$SHARE/connections"
+if [ "${1:-all}" != two ]; then
+  echo '── one machine: conformance, in one process and in two, and hostile peers'
+  bash $vm env SOCKSWITCH_FABRIC_UNDER_TEST=verbs@10.88.0.1 $tests dist/test/conformance/fabric.test.js dist/test/fabric/hostile.test.js
+fi
+if [ "${1:-all}" != one ]; then
+  echo '── two machines: unmodified programs; peers that are killed, a cut cable, a machine without power'
+  remote='node dist/test/fabric/remote.js'
+  bash $vm -2 \
+    "until $remote run 10.88.2.2 true 2>/dev/null; do sleep 0.2; done
+     status=0
+     SOCKSWITCH_FABRIC_MACHINES=10.88.1.1,10.88.1.2,\$(cat \$SHARE/device),10.88.2.2 \
+       SOCKSWITCH_FABRIC_UNDER_TEST=verbs@10.88.1.1 SOCKSWITCH_PATIENCE=4 SOCKSWITCH_FABRIC_BYTES=4000000 SOCKSWITCH_FABRIC_STREAM=4000000 \
+       $tests dist/test/fabric/hosts.test.js || status=\$?
+     timeout 10 $remote stop 10.88.2.2 || true
+     exit \$status" \
+    "echo \$WIRE >\$SHARE/device; echo 0 >\$SHARE/status2; $remote serve 10.88.2.2"
+fi
 echo '── verbs ok'

@@ -2,7 +2,8 @@
 # Runs commands of this machine in throw-away virtual machines that have real RDMA verbs in software (SoftRoCE, rdma_rxe).
 #
 #   vm.sh COMMAND...                  one machine, 10.88.0.1, where every peer uses the same device
-#   vm.sh -2 'SHELL 1' 'SHELL 2'      two machines joined by a wire, 10.88.1.1 and 10.88.1.2
+#   vm.sh -2 'SHELL 1' 'SHELL 2'      two machines joined by a wire, 10.88.1.1 and 10.88.1.2, which have $WIRE at its ends;
+#                                     and by another for those who cut that one, 10.88.2.1 and 10.88.2.2
 #
 # The root of a machine is this machine's, read-only, below a layer of memory: node, the checkout and libfabric are there under
 # the same paths. $SHARE is a folder that both see. Needs Debian and root: packages that are missing are installed, the kernel is
@@ -84,13 +85,17 @@ write_script() {
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb LANG=C.UTF-8 SHARE=$SHARE
 ulimit -l unlimited
 ip link set lo up
+with_mac() { basename "\$(dirname "\$(grep -l "\$1" /sys/class/net/*/address)")"; }
 if [ $MACHINES = 2 ]; then
-  device=\$(ls /sys/class/net | grep -v lo | head -1); address=10.88.1.$1
+  export TMPDIR=$SHARE
+  device=\$(with_mac 52:54:00:88:01:0$1); address=10.88.1.$1
+  other=\$(with_mac 52:54:00:88:02:0$1); ip link set \$other up; ip addr add 10.88.2.$1/24 dev \$other
 else
   ip link add rxe-a type veth peer name rxe-b; ip link set rxe-b mtu 4200 up; device=rxe-a; address=10.88.0.1
 fi
 ip link set \$device mtu 4200 2>/dev/null; ip link set \$device up; ip addr add \$address/24 dev \$device
 rdma link add rxe0 type rxe netdev \$device
+export WIRE=\$device
 echo "vm $1: \$address, kernel \$(uname -r), \$(rdma link show | head -1)"
 touch $SHARE/ready$1
 cd $(printf %q "$PWD")
@@ -110,8 +115,11 @@ boot() {
   if grep -qwE 'svm|vmx' /proc/cpuinfo && [ -w /dev/kvm ]; then accelerator=kvm cpu=host; fi
   khz=$(awk '/bogomips/ { print int($3 * 500); exit }' /proc/cpuinfo)
   if [ $MACHINES = 2 ]; then
-    network=(-netdev "stream,id=wire,server=$([ "$1" = 1 ] && echo on || echo off),addr.type=unix,addr.path=$SHARE/wire"
-      -device "virtio-net-pci,netdev=wire,mac=52:54:00:88:01:0$1")
+    local server=$([ "$1" = 1 ] && echo on || echo off)
+    network=(-netdev "stream,id=wire,server=$server,addr.type=unix,addr.path=$SHARE/wire"
+      -device "virtio-net-pci,netdev=wire,mac=52:54:00:88:01:0$1"
+      -netdev "stream,id=other,server=$server,addr.type=unix,addr.path=$SHARE/other"
+      -device "virtio-net-pci,netdev=other,mac=52:54:00:88:02:0$1")
   fi
   timeout "$LIMIT_S" qemu-system-x86_64 -machine microvm,rtc=on,pcie=on -accel $accelerator -cpu $cpu -m 1536 \
     -smp $((MACHINES == 2 ? 1 : 2)) -display none -monitor none -serial stdio -no-reboot "${network[@]}" \
@@ -135,10 +143,10 @@ else
   write_script 1 "$(printf '%q ' "$@")"
 fi
 for attempt in 1 2 3; do
-  rm -f "$SHARE"/ready* "$SHARE"/status* "$SHARE/wire"
+  rm -f "$SHARE"/ready* "$SHARE"/status* "$SHARE"/{wire,other}
   boot 1
   if [ $MACHINES = 2 ]; then
-    for ((i = 0; i < 50; i++)); do [ -S "$SHARE/wire" ] && break; sleep 0.1; done
+    for ((i = 0; i < 50; i++)); do [ -S "$SHARE/wire" ] && [ -S "$SHARE/other" ] && break; sleep 0.1; done
     boot 2
   fi
   for ((i = 0; i < BOOT_S * 5; i++)); do

@@ -5,19 +5,23 @@ import type { TestContext } from 'node:test'
 import { serviceOf } from '../../src/providers/fabric/index.ts'
 import { Program } from '../integration/program.ts'
 import { beside, startApp } from '../support/app.ts'
-import { noFabric } from '../support/fabric-provider.ts'
+import { FABRIC_UNDER_TEST, noFabric } from '../support/fabric-provider.ts'
 import { chosenSeed, numberFromEnv } from '../support/random.ts'
 import { within } from '../support/waiting.ts'
-import { Hosts } from './hosts.ts'
-import type { Host } from './hosts.ts'
+import { makeHosts } from './hosts.ts'
+import type { Host, Hosts } from './hosts.ts'
 
 const ACTOR = beside(import.meta.url, '../integration/actor')
-const BYTES_EACH_WAY = numberFromEnv('SOCKSWITCH_FABRIC_BYTES', 16 << 20)
-const SOAK_LIMIT_MS = 60_000 + (2 * BYTES_EACH_WAY) / 5000
+/** What 200 connections carry each way, and what a single one does. */
+const BYTES = numberFromEnv('SOCKSWITCH_FABRIC_BYTES', 16 << 20)
+const STREAM_BYTES = numberFromEnv('SOCKSWITCH_FABRIC_STREAM', 32 << 20)
+/** Emulated machines are slow. */
+const SLOWEST_BYTES_PER_MS = FABRIC_UNDER_TEST === 'tcp' ? 5000 : 100
 
-const SWITCHED = { SOCKSWITCH_FABRIC: 'tcp', SOCKSWITCH_FABRIC_HEARTBEAT: '300' }
+const HEARTBEAT_MS = FABRIC_UNDER_TEST === 'tcp' ? '300' : '2000'
+const SWITCHED = { SOCKSWITCH_FABRIC: FABRIC_UNDER_TEST, SOCKSWITCH_FABRIC_HEARTBEAT: HEARTBEAT_MS }
 
-const hosts = noFabric() === false ? Hosts.make() : noFabric()
+const hosts = noFabric() === false ? makeHosts() : noFabric()
 const skip = typeof hosts === 'object' ? false : hosts
 
 if (skip !== false || typeof hosts !== 'object') {
@@ -69,6 +73,37 @@ async function connectSwitched(
   }
 }
 
+/** Both ends of `connections` unmodified connections with pauses and half-closes, on hosts of their own. */
+async function soak(t: TestContext, hosts: Hosts, connections: number, bytesEachWay: number): Promise<void> {
+  const seed = chosenSeed()
+  t.diagnostic(`repeat with SOCKSWITCH_SEED=${seed}, ${bytesEachWay} bytes each way`)
+  const limitMs = limitFor(bytesEachWay)
+  const script = beside(import.meta.url, '../soak/verified')
+  const numbers = [seed, connections, bytesEachWay].map(String)
+  const both = { switched: true, env: { SOCKSWITCH_FABRIC: FABRIC_UNDER_TEST }, test: t }
+  const { app: server, ready } = await startApp(script, {
+    ...both,
+    within: hosts.server.within,
+    args: ['server', ...numbers, '0', hosts.server.address],
+  })
+  const { app: client } = await startApp(script, {
+    ...both,
+    within: hosts.client.within,
+    args: ['client', ...numbers, String(ready['port']), hosts.server.address],
+  })
+  const exits = await within(Promise.all([server.exited, client.exited]), limitMs, () => 'the soak')
+  for (const exit of exits)
+    assert.deepEqual(exit, { code: 0, signal: null }, `${server.stderr}${client.stderr}`)
+  const switched = client.reports().reduce((all, { san }) => all + san.connect, 0)
+  // One more has tried the way.
+  t.diagnostic(`${switched - 1} of ${connections} over the fabric`)
+  assert.ok(switched - 1 > connections / 2, JSON.stringify(client.reports()))
+}
+
+function limitFor(bytesEachWay: number): number {
+  return 60_000 + (2 * bytesEachWay) / SLOWEST_BYTES_PER_MS
+}
+
 function suite(hosts: Hosts): void {
   test('a connection goes over the fabric, under the addresses of TCP', async (t) => {
     const { server, client, options } = await startBoth(t, hosts)
@@ -93,31 +128,17 @@ function suite(hosts: Hosts): void {
 
   test(
     '200 connections with pauses and half-closes carry every byte',
-    { timeout: SOAK_LIMIT_MS },
+    {
+      timeout: limitFor(BYTES),
+    },
     async (t) => {
-      const seed = chosenSeed()
-      t.diagnostic(`repeat with SOCKSWITCH_SEED=${seed} SOCKSWITCH_FABRIC_BYTES=${BYTES_EACH_WAY}`)
-      const script = beside(import.meta.url, '../soak/verified')
-      const numbers = [seed, 200, BYTES_EACH_WAY].map(String)
-      const both = { switched: true, env: { SOCKSWITCH_FABRIC: 'tcp' }, test: t }
-      const { app: server, ready } = await startApp(script, {
-        ...both,
-        within: hosts.server.within,
-        args: ['server', ...numbers, '0', hosts.server.address],
-      })
-      const { app: client } = await startApp(script, {
-        ...both,
-        within: hosts.client.within,
-        args: ['client', ...numbers, String(ready['port']), hosts.server.address],
-      })
-      const exits = await within(Promise.all([server.exited, client.exited]), SOAK_LIMIT_MS, () => 'the soak')
-      for (const exit of exits)
-        assert.deepEqual(exit, { code: 0, signal: null }, `${server.stderr}${client.stderr}`)
-      const switched = client.reports().reduce((all, { san }) => all + san.connect, 0)
-      t.diagnostic(`${switched} of 200 over the fabric`)
-      assert.ok(switched > 0, JSON.stringify(client.reports()))
+      await soak(t, hosts, 200, BYTES)
     },
   )
+
+  test('one stream carries every byte', { timeout: limitFor(STREAM_BYTES) }, async (t) => {
+    await soak(t, hosts, 1, STREAM_BYTES)
+  })
 
   test('a peer that is killed ends its connections, and later connects are refused', async (t) => {
     const { server, client, options } = await startBoth(t, hosts)
@@ -163,12 +184,14 @@ function suite(hosts: Hosts): void {
     do {
       await client.ask('close', { key: 'one' })
       way = (await client.ask('connect', { key: 'one', options }))['way']
-    } while (way === 'starting')
+    } while (way === 'starting' || way === 'handshake-timeout')
     assert.equal(way, 'peer-not-switched')
     assert.equal((await client.ask('echo', { key: 'one', bytes: 1000 }))['error'], undefined)
   })
 
-  test('silent visitors and noise at the service keep nobody out', async (t) => {
+  // The service of `verbs` is no TCP port.
+  const noService = FABRIC_UNDER_TEST === 'verbs' && 'nobody can connect to an RDMA port over TCP'
+  test('silent visitors and noise at the service keep nobody out', { skip: noService }, async (t) => {
     const { client, options } = await startBoth(t, hosts)
     const stranger = await startActor(t, hosts.client, null)
     const service = { ...options, port: serviceOf('tcp', options.port) }
@@ -180,4 +203,17 @@ function suite(hosts: Hosts): void {
     await connectSwitched(client, options)
     assert.equal((await client.ask('echo', { key: 'one', bytes: 1000 }))['error'], undefined)
   })
+
+  const { powerOff } = hosts
+  const noPower = powerOff === undefined && 'a namespace has no power; for its peers a cut cable is the same'
+  test(
+    'a host that loses its power ends its connections within four heartbeats',
+    { skip: noPower },
+    async (t) => {
+      const { client, options } = await startBoth(t, hosts)
+      await connectSwitched(client, options)
+      powerOff?.()
+      assert.equal((await client.event('closed one'))['how'], 'ECONNRESET')
+    },
+  )
 }

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 
 /** A host: its address, and what runs a program there. */
 export interface Host {
@@ -6,22 +7,39 @@ export interface Host {
   readonly within: readonly string[]
 }
 
-/** Two hosts, as far as networking goes: network namespaces joined by a cable that can be cut. Needs root and iproute2. */
-export class Hosts {
+/** Two hosts joined by a cable that can be cut. */
+export interface Hosts {
+  readonly server: Host
+  readonly client: Host
+  /** Pulls the cable at the server, as a power failure there looks from the client. */
+  cut(): void
+  mend(): void
+  /** Takes the server's power for good; undefined where that is no more than {@link cut}. */
+  readonly powerOff?: () => void
+  remove(): void
+}
+
+/**
+ * The hosts, or why there can be none: the machines that `SOCKSWITCH_FABRIC_MACHINES` names, as `npm run test:verbs` does;
+ * otherwise two network namespaces, which need root and iproute2.
+ */
+export function makeHosts(): Hosts | string {
+  const machines = process.env['SOCKSWITCH_FABRIC_MACHINES']
+  if (machines !== undefined) return new Machines(machines)
+  try {
+    return new Namespaces()
+  } catch (error) {
+    return `needs root and iproute2: ${(error as Error).message.split('\n')[0] ?? ''}`
+  }
+}
+
+/** Two hosts, as far as networking goes. */
+class Namespaces implements Hosts {
   readonly server: Host
   readonly client: Host
   readonly #names: readonly [string, string]
 
-  /** The hosts, or why there can be none. */
-  static make(): Hosts | string {
-    try {
-      return new Hosts()
-    } catch (error) {
-      return `needs root and iproute2: ${(error as Error).message.split('\n')[0] ?? ''}`
-    }
-  }
-
-  private constructor() {
+  constructor() {
     const mark = process.pid.toString(36)
     const names = [`sw${mark}a`, `sw${mark}b`] as const
     this.#names = names
@@ -41,7 +59,6 @@ export class Hosts {
     this.client = { address: '10.77.0.2', within: ['ip', 'netns', 'exec', names[1]] }
   }
 
-  /** Pulls the cable at the server, as a power failure there looks from the client. */
   cut(): void {
     ip('-n', this.#names[0], 'link', 'set', 'eth0', 'down')
   }
@@ -58,6 +75,47 @@ export class Hosts {
         // It was removed before.
       }
     }
+  }
+}
+
+/** This machine and another, where remote.ts serves at an address that no cable of ours carries. */
+class Machines implements Hosts {
+  readonly server: Host
+  readonly client: Host
+  readonly #device: string
+
+  /** @param text Our address, the other's, its device there, and where it serves: `10.0.0.1,10.0.0.2,eth0,10.1.0.2`. */
+  constructor(text: string) {
+    const [ours = '', theirs = '', device = '', control = ''] = text.split(',')
+    const remote = fileURLToPath(new URL('./remote.js', import.meta.url))
+    this.client = { address: ours, within: [] }
+    this.server = {
+      address: theirs,
+      within: ['env', 'SOCKSWITCH=off', process.execPath, remote, 'run', control],
+    }
+    this.#device = device
+  }
+
+  cut(): void {
+    this.#there('ip', 'link', 'set', this.#device, 'down')
+  }
+
+  mend(): void {
+    this.#there('ip', 'link', 'set', this.#device, 'up')
+  }
+
+  powerOff = (): void => {
+    // The answer is lost with the machine.
+    this.#there('sh', '-c', '(sleep 0.5; echo o >/proc/sysrq-trigger) >/dev/null 2>&1 &')
+  }
+
+  remove(): void {
+    // They were here before.
+  }
+
+  #there(...command: readonly string[]): void {
+    const [run = '', ...args] = [...this.server.within, ...command]
+    execFileSync(run, args, { stdio: ['ignore', 'ignore', 'pipe'] })
   }
 }
 

@@ -5,9 +5,11 @@ import type { Readable, Writable } from 'node:stream'
 import type { TestContext } from 'node:test'
 import { REGISTER } from '../support/app.ts'
 import type { Exit, Message } from '../support/app.ts'
+import { numberFromEnv } from '../support/random.ts'
 import { Mailbox, deferred, within } from '../support/waiting.ts'
 
-export const LIMIT_MS = 15_000
+/** How long anything may take; more where the machine is emulated. */
+export const LIMIT_MS = 15_000 * numberFromEnv('SOCKSWITCH_PATIENCE', 1)
 const ATTEMPTS = 5
 
 export interface ProgramOptions {

@@ -3,6 +3,7 @@
  * CONNECTIONS BYTES PORT [HOST]` connects to it, as `verified.js server SEED CONNECTIONS BYTES 0 HOST` listens elsewhere. Both draw the same plan from the seed; each sends its own byte streams, BYTES
  * in all, and verifies every byte of the other's.
  */
+import { once } from 'node:events'
 import net from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
 import { say } from '../support/app-side.ts'
@@ -18,8 +19,11 @@ type Role = 'client' | 'server'
 const WRITER_RESTS = { chance: 0.01, mostMs: 5 } as const
 const READER_RESTS = { chance: 0.02, mostMs: 10 } as const
 
+const LOOPBACK = '127.0.0.1'
+const MAX_TRIES = 200
+
 const role = process.argv[2] as Role
-const [, , , seed, connections, bytesEachWay, port, host = '127.0.0.1'] = process.argv
+const [, , , seed, connections, bytesEachWay, port, host = LOOPBACK] = process.argv
 const plans = plan(
   positive('SEED', seed),
   positive('CONNECTIONS', connections),
@@ -99,16 +103,30 @@ function adopt(socket: Socket): Socket {
   return socket
 }
 
-/** The first two bytes of a connection are its index in the plan. */
-async function indexOf(socket: Socket): Promise<number> {
+/** The first two bytes of a connection are its index in the plan; undefined for one that only tries the way. */
+async function indexOf(socket: Socket): Promise<number | undefined> {
   for (;;) {
     const head = socket.read(2) as Buffer | null
     if (head !== null) return head.readUInt16BE()
-    const readable = deferred()
-    socket.once('readable', () => {
-      readable.resolve(undefined)
-    })
-    await readable.promise
+    if (socket.readableEnded) return undefined
+    const news = deferred()
+    for (const event of ['readable', 'end'])
+      socket.once(event, () => {
+        news.resolve(undefined)
+      })
+    await news.promise
+  }
+}
+
+/** Between hosts the first connects find the link still coming up, and stay on TCP/IP: waits until one does not. */
+async function tryTheWay(port: number): Promise<void> {
+  for (let attempt = 0; attempt < MAX_TRIES; attempt++) {
+    const socket = net.connect({ port, host })
+    await once(socket, 'connect')
+    const { fd } = (socket as Socket & { _handle: { fd: number } })._handle
+    socket.end().resume()
+    await once(socket, 'close')
+    if (fd === -1) return
   }
 }
 
@@ -117,12 +135,14 @@ async function serve(): Promise<void> {
   const work: Promise<void>[] = []
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
     adopt(socket)
-    work.push(
-      indexOf(socket).then((index) =>
-        carry(socket, plans[index] ?? fail(`no connection ${index} is planned`)),
-      ),
-    )
-    if (work.length === plans.length) all.resolve(undefined)
+    void indexOf(socket).then((index) => {
+      if (index === undefined) {
+        socket.end()
+        return
+      }
+      work.push(carry(socket, plans[index] ?? fail(`no connection ${index} is planned`)))
+      if (work.length === plans.length) all.resolve(undefined)
+    })
   })
   server.listen(0, host, () => {
     say({ port: (server.address() as AddressInfo).port })
@@ -133,6 +153,7 @@ async function serve(): Promise<void> {
 }
 
 async function connect(port: number): Promise<void> {
+  if (host !== LOOPBACK) await tryTheWay(port)
   const sockets = plans.map(() => adopt(net.connect({ port, host, allowHalfOpen: true })))
   // All connect before any carries, so that the work of some does not make others miss their handshake.
   await Promise.all(
