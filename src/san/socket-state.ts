@@ -1,3 +1,5 @@
+import type { EventOf, StateOf, Table } from '../base/machine.ts'
+
 /** Which event is legal when, for a SAN socket, whatever carries it; docs/states.md is drawn from it. */
 export const TRANSITIONS = {
   /** `accepted`: made by an accept, connected from the start. `takeOver`: of a connection that another process has left. */
@@ -12,14 +14,7 @@ export const TRANSITIONS = {
   disconnected: { close: 'closed' },
   /** What lingers behind it, until the peer is through, is the connection's. */
   closed: {},
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table
 
-export type SanSocketState = keyof typeof TRANSITIONS
-type KeysOf<T> = T extends unknown ? keyof T : never
-export type SanSocketEvent = KeysOf<(typeof TRANSITIONS)[SanSocketState]>
-
-/** The state that `event` leads to, or undefined where it is illegal. */
-export function next(state: SanSocketState, event: SanSocketEvent): SanSocketState | undefined {
-  const row: Partial<Record<SanSocketEvent, SanSocketState>> = TRANSITIONS[state]
-  return row[event]
-}
+export type SanSocketState = StateOf<typeof TRANSITIONS>
+export type SanSocketEvent = EventOf<typeof TRANSITIONS>

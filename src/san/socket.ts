@@ -19,12 +19,12 @@ import type {
   Upcalls,
   WsaCode,
 } from '../spi/index.ts'
-import { invariant } from '../base/invariant.ts'
+import { step } from '../base/machine.ts'
 import type { Attempt, Carrier, Connection, ConnectionOwner, IncomingRequest } from './carrier.ts'
 import { Listener } from './listener.ts'
 import { EventRecord } from './network-events.ts'
 import { PostedReceive } from './posted-receive.ts'
-import { next } from './socket-state.ts'
+import { TRANSITIONS } from './socket-state.ts'
 import type { SanSocketEvent, SanSocketState } from './socket-state.ts'
 
 /** A SAN socket over a {@link Carrier}: all that does not depend on how the bytes get to the peer. */
@@ -60,9 +60,7 @@ export class CarriedSocket implements SanSocket, ConnectionOwner {
   }
 
   #move(event: SanSocketEvent): void {
-    const to = next(this.#state, event)
-    invariant(to, `${event} is legal in state ${this.#state}`)
-    this.#state = to
+    this.#state = step('SAN socket', TRANSITIONS, this.#state, event)
   }
 
   // --- control plane ------------------------------------------------------------------------------------------------

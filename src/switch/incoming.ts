@@ -1,6 +1,7 @@
 import { WSA } from '../spi/index.ts'
 import type { SocketAddress } from '../spi/index.ts'
-import { invariant } from '../base/invariant.ts'
+import { next, step } from '../base/machine.ts'
+import type { EventOf, StateOf, Table } from '../base/machine.ts'
 
 /** With what a peer may be refused for good: its connect does not go on over TCP/IP (WSD-CONN-13). */
 export type Refusal = typeof WSA.WSAECONNREFUSED | typeof WSA.WSAECONNRESET | typeof WSA.WSAEHOSTUNREACH
@@ -53,17 +54,10 @@ export const TRANSITIONS = {
   established: {},
   rejected: {},
   abandoned: {},
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table
 
-export type RequestState = keyof typeof TRANSITIONS
-type KeysOf<T> = T extends unknown ? keyof T : never
-export type RequestEvent = KeysOf<(typeof TRANSITIONS)[RequestState]>
-
-/** The state that `event` leads to, or undefined where it is illegal. */
-export function next(state: RequestState, event: RequestEvent): RequestState | undefined {
-  const row: Partial<Record<RequestEvent, RequestState>> = TRANSITIONS[state]
-  return row[event]
-}
+export type RequestState = StateOf<typeof TRANSITIONS>
+export type RequestEvent = EventOf<typeof TRANSITIONS>
 
 /** What was decided about a request, as its carrier has to carry it out. */
 export type Decision = 'accept' | { readonly reject: Refusal }
@@ -96,9 +90,7 @@ export class Request implements IncomingRequest {
   }
 
   #move(event: RequestEvent): void {
-    const to = next(this.#state, event)
-    invariant(to, `${event} is legal in request state ${this.#state}`)
-    this.#state = to
+    this.#state = step('request', TRANSITIONS, this.#state, event)
   }
 
   /** Asks `condition`; the state says what came of it. @param raise Takes what the condition threw. */
@@ -134,7 +126,7 @@ export class Request implements IncomingRequest {
 
   /** For the carrier: nothing comes of it, unless that was known. Not from inside a call of the application's. */
   lost(): void {
-    const to = next(this.#state, 'lost')
+    const to = next(TRANSITIONS, this.#state, 'lost')
     if (to === undefined) return
     this.#state = to
     this.onAbandoned?.()

@@ -1,3 +1,5 @@
+import type { EventOf, StateOf, Table } from '../base/machine.ts'
+
 /** Which event is legal when, for an application's socket as the switch sees it; docs/states.md is drawn from it. */
 export const TRANSITIONS = {
   idle: { connect: 'choosing', listen: 'listening', close: 'closed' },
@@ -9,14 +11,7 @@ export const TRANSITIONS = {
   onSan: { close: 'closed' },
   onTcp: { close: 'closed' },
   closed: {},
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table
 
-export type SocketState = keyof typeof TRANSITIONS
-type KeysOf<T> = T extends unknown ? keyof T : never
-export type SocketEvent = KeysOf<(typeof TRANSITIONS)[SocketState]>
-
-/** The state that `event` leads to, or undefined where it is illegal. */
-export function next(state: SocketState, event: SocketEvent): SocketState | undefined {
-  const row: Partial<Record<SocketEvent, SocketState>> = TRANSITIONS[state]
-  return row[event]
-}
+export type SocketState = StateOf<typeof TRANSITIONS>
+export type SocketEvent = EventOf<typeof TRANSITIONS>

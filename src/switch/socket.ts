@@ -1,7 +1,7 @@
 import { WSA, isWildcard } from '../spi/index.ts'
 import type { ConnectionRequest, Sharing, SocketAddress, SocketOption, Status, TcpipSocket, WsaCode } from '../spi/index.ts'
 import type { Cancel } from '../base/clock.ts'
-import { invariant } from '../base/invariant.ts'
+import { step } from '../base/machine.ts'
 import { createCompanion } from './companion.ts'
 import { connectCompanion } from './connect.ts'
 import type { ConnectEnvironment } from './connect.ts'
@@ -13,7 +13,7 @@ import type { Reason } from './reasons.ts'
 import { chooseProvider } from './choose-provider.ts'
 import type { Choice } from './choose-provider.ts'
 import type { Session } from './session/session.ts'
-import { next } from './socket-state.ts'
+import { TRANSITIONS } from './socket-state.ts'
 import type { SocketEvent, SocketState } from './socket-state.ts'
 import type { StartedProvider } from './started-provider.ts'
 import type { Stats } from './stats.ts'
@@ -81,9 +81,7 @@ export class SwitchSocket {
   }
 
   #move(event: SocketEvent): void {
-    const to = next(this.#state, event)
-    invariant(to, `${event} is legal in socket state ${this.#state}`)
-    this.#state = to
+    this.#state = step('socket', TRANSITIONS, this.#state, event)
   }
 
   /** Remembers an option for the companion (WSD-COMP-11). */

@@ -10,7 +10,7 @@ import type {
   TcpipArrival,
   WsaCode,
 } from '../../spi/index.ts'
-import { invariant } from '../../base/invariant.ts'
+import { step } from '../../base/machine.ts'
 import type { Accepting } from './accepting.ts'
 import { listOf } from './buffers.ts'
 import type { Buffers } from './buffers.ts'
@@ -25,7 +25,7 @@ import { LowerSocket } from './lower-socket.ts'
 import type { Lower } from './lower-socket.ts'
 import type { ExtensionName, IoctlName, OptionName } from './options.ts'
 import { OptionStore } from './option-store.ts'
-import { next } from './socket-state.ts'
+import { TRANSITIONS } from './socket-state.ts'
 import type { WinsockEvent, WinsockState } from './socket-state.ts'
 import { transmitFile } from './transmit-file.ts'
 import type { FileSource } from './transmit-file.ts'
@@ -84,9 +84,7 @@ export abstract class SocketCore {
   }
 
   protected move(event: WinsockEvent): void {
-    const to = next(this.#state, event)
-    invariant(to, `${event} is legal in Winsock state ${this.#state}`)
-    this.#state = to
+    this.#state = step('Winsock', TRANSITIONS, this.#state, event)
   }
 
   protected get closed(): boolean {

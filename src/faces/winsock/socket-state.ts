@@ -1,3 +1,5 @@
+import type { EventOf, StateOf, Table } from '../../base/machine.ts'
+
 /** Which event is legal when, for an application's Winsock socket; docs/states.md is drawn from it. */
 export const TRANSITIONS = {
   /** `accepted`: made for a connection that accept has taken. */
@@ -18,14 +20,7 @@ export const TRANSITIONS = {
   /** The connect has failed, or was cancelled; such a socket can only be closed. */
   failed: { close: 'closed' },
   closed: {},
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table
 
-export type WinsockState = keyof typeof TRANSITIONS
-type KeysOf<T> = T extends unknown ? keyof T : never
-export type WinsockEvent = KeysOf<(typeof TRANSITIONS)[WinsockState]>
-
-/** The state that `event` leads to, or undefined where it is illegal. */
-export function next(state: WinsockState, event: WinsockEvent): WinsockState | undefined {
-  const row: Partial<Record<WinsockEvent, WinsockState>> = TRANSITIONS[state]
-  return row[event]
-}
+export type WinsockState = StateOf<typeof TRANSITIONS>
+export type WinsockEvent = EventOf<typeof TRANSITIONS>

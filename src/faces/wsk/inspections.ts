@@ -1,6 +1,8 @@
 import type { Condition, IncomingRequest, Judgement } from '../../switch/incoming.ts'
 import { WSA } from '../../spi/index.ts'
 import type { Cancel } from '../../base/clock.ts'
+import { next } from '../../base/machine.ts'
+import type { EventOf, StateOf, Table } from '../../base/machine.ts'
 import type { SockAddr } from './addresses.ts'
 import * as wsk from './constants.ts'
 import { inspectIdKey } from './dispatch.ts'
@@ -19,11 +21,10 @@ export const TRANSITIONS = {
   rejected: {},
   /** WskAbortEvent has been called, or will be. */
   aborted: {},
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table
 
-export type InspectionState = keyof typeof TRANSITIONS
-type KeysOf<T> = T extends unknown ? keyof T : never
-type InspectionEvent = KeysOf<(typeof TRANSITIONS)[InspectionState]>
+export type InspectionState = StateOf<typeof TRANSITIONS>
+type InspectionEvent = EventOf<typeof TRANSITIONS>
 
 interface Inspection {
   readonly id: WskInspectId
@@ -120,8 +121,7 @@ export class Inspections {
   }
 
   #move(inspection: Inspection, event: InspectionEvent): void {
-    const row: Partial<Record<InspectionEvent, InspectionState>> = TRANSITIONS[inspection.state]
-    const to = row[event]
+    const to = next(TRANSITIONS, inspection.state, event)
     if (to === undefined) throw new Error(`Cannot ${event}: the inspection is ${inspection.state}`)
     inspection.state = to
     if (to === 'pending' || to === 'establishing') return

@@ -1,3 +1,4 @@
+import type { EventOf, StateOf, Table } from '../../base/machine.ts'
 import { STATUS, WskError } from './status.ts'
 import type { NtStatus } from './status.ts'
 
@@ -12,11 +13,10 @@ export const TRANSITIONS = {
   held: { resume: 'completing', reuse: 'idle', free: 'freed', begin: 'pending' },
   completed: { reuse: 'idle', free: 'freed', begin: 'pending' },
   freed: {},
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table
 
-export type IrpState = keyof typeof TRANSITIONS
-type KeysOf<T> = T extends unknown ? keyof T : never
-type IrpEvent = KeysOf<(typeof TRANSITIONS)[IrpState]>
+export type IrpState = StateOf<typeof TRANSITIONS>
+type IrpEvent = EventOf<typeof TRANSITIONS>
 
 /** A row of the table, with arrows in place of names: an IRP follows four of them per request. */
 type Standing = { readonly name: IrpState } & { [E in IrpEvent]: Standing | undefined }

@@ -1,3 +1,5 @@
+import type { Table } from '../../base/machine.ts'
+
 /**
  * Which event is legal when, for the sockets of each category; docs/states.md is drawn from these tables. `die`: the socket is
  * closed by force, because what carried it is gone (WSK §8 rule 10). `close`: the client has called WskCloseSocket.
@@ -8,7 +10,7 @@ export const BASIC = {
   dead: { close: 'closing' },
   closing: { through: 'closed' },
   closed: {},
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table
 
 /** Binding is listening (WSK-BIND-2). */
 export const LISTENING = {
@@ -17,7 +19,7 @@ export const LISTENING = {
   dead: { close: 'closing' },
   closing: { through: 'closed' },
   closed: {},
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table
 
 export const DATAGRAM = {
   created: { bind: 'binding', die: 'dead', close: 'closing' },
@@ -26,7 +28,7 @@ export const DATAGRAM = {
   dead: { close: 'closing' },
   closing: { through: 'closed' },
   closed: {},
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table
 
 export const CONNECTION = {
   created: { bind: 'bound', die: 'dead', close: 'closing' },
@@ -38,7 +40,7 @@ export const CONNECTION = {
   dead: { close: 'closing' },
   closing: { through: 'closed' },
   closed: {},
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table
 
 /** WskListen or WskConnect decides which role the socket has; the other one's functions are invalid from then on. */
 export const STREAM = {
@@ -51,4 +53,4 @@ export const STREAM = {
   dead: { close: 'closing' },
   closing: { through: 'closed' },
   closed: {},
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table

@@ -1,5 +1,7 @@
 import { systemClock } from '../../base/clock.ts'
 import type { Clock } from '../../base/clock.ts'
+import { step } from '../../base/machine.ts'
+import type { StateOf, Table } from '../../base/machine.ts'
 import type { TcpipProvider } from '../../spi/index.ts'
 import type { Switch } from '../../switch/switch.ts'
 import type { SockAddr } from './addresses.ts'
@@ -195,13 +197,13 @@ export const TRANSITIONS = {
   registered: { deregister: 'deregistering' },
   /** Waits for what the client still has. */
   deregistering: { through: 'unregistered' },
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table
 
 /** One registration of a client with a provider; the client keeps it until it has deregistered. @source WSK_REGISTRATION */
 export class WskRegistration {
   /** The provider's; nobody else's business. */
   readonly inner: {
-    state: keyof typeof TRANSITIONS
+    state: StateOf<typeof TRANSITIONS>
     version: number
     client: Client | undefined
     waiting: Set<() => void>
@@ -254,7 +256,7 @@ export class Wsk {
   WskRegister(npi: WskClientNpi, registration: WskRegistration): NtStatus {
     const { inner } = registration
     if (inner.state !== 'unregistered') return STATUS.STATUS_INVALID_PARAMETER
-    inner.state = 'registered'
+    inner.state = step('registration', TRANSITIONS, inner.state, 'register')
     inner.version = npi.dispatch.version
     inner.client = new Client(this.#kit)
     return STATUS.STATUS_SUCCESS
@@ -339,13 +341,13 @@ export class Wsk {
     if (inner.state !== 'registered' || client === undefined) {
       throw new Error('Cannot deregister: the client is not registered')
     }
-    inner.state = 'deregistering'
+    inner.state = step('registration', TRANSITIONS, inner.state, 'deregister')
     for (const wake of [...inner.waiting]) wake()
     await new Promise<void>((resolve) => {
       client.end(resolve)
     })
     inner.client = undefined
-    inner.state = 'unregistered'
+    inner.state = step('registration', TRANSITIONS, inner.state, 'through')
   }
 }
 

@@ -1,3 +1,5 @@
+import type { EventOf, StateOf, Table } from '../../base/machine.ts'
+
 /** Which event is legal when, for a link over a fabric; docs/states.md is drawn from it. */
 export const TRANSITIONS = {
   /** The endpoint is being connected. An acceptor may hear from its opener before it is told that it is connected. */
@@ -6,14 +8,7 @@ export const TRANSITIONS = {
   /** No endpoint any more; the memory stays while connections hold it. */
   down: { unheld: 'released' },
   released: {},
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table
 
-export type LinkState = keyof typeof TRANSITIONS
-type KeysOf<T> = T extends unknown ? keyof T : never
-export type LinkEvent = KeysOf<(typeof TRANSITIONS)[LinkState]>
-
-/** The state that `event` leads to, or undefined where it is illegal. */
-export function next(state: LinkState, event: LinkEvent): LinkState | undefined {
-  const row: Partial<Record<LinkEvent, LinkState>> = TRANSITIONS[state]
-  return row[event]
-}
+export type LinkState = StateOf<typeof TRANSITIONS>
+export type LinkEvent = EventOf<typeof TRANSITIONS>

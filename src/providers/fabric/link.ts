@@ -1,7 +1,7 @@
 import { WSA, failure, success } from '../../spi/index.ts'
 import type { ConnectionRequest, Result, WsaCode } from '../../spi/index.ts'
 import type { Clock, Cancel } from '../../base/clock.ts'
-import { invariant } from '../../base/invariant.ts'
+import { step } from '../../base/machine.ts'
 import { MemoryPool } from '../../base/memory-pool.ts'
 import type { Piece } from '../../base/memory-pool.ts'
 import type { Fabric, LinkOffer } from '../../native/fabric.ts'
@@ -14,7 +14,7 @@ import { Incoming } from './incoming.ts'
 import { takeMessage } from './inbox.ts'
 import * as layout from './layout.ts'
 import type { FabricLimits } from './limits.ts'
-import { next } from './link-state.ts'
+import { TRANSITIONS } from './link-state.ts'
 import type { LinkEvent, LinkState } from './link-state.ts'
 import * as messages from './messages.ts'
 import { Answers, Outbox } from './outbox.ts'
@@ -109,9 +109,7 @@ export class Link {
   }
 
   #move(event: LinkEvent): void {
-    const to = next(this.#state, event)
-    invariant(to, `${event} is legal in link state ${this.#state}`)
-    this.#state = to
+    this.#state = step('link', TRANSITIONS, this.#state, event)
   }
 
   // --- making it ----------------------------------------------------------------------------------------------------

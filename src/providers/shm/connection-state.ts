@@ -1,3 +1,5 @@
+import type { EventOf, StateOf, Table } from '../../base/machine.ts'
+
 /** Which event is legal when, for one end of a connection over shared memory; docs/states.md is drawn from it. */
 export const TRANSITIONS = {
   standing: { peerGone: 'over', peerLeft: 'parked', leave: 'left', close: 'closed' },
@@ -8,14 +10,7 @@ export const TRANSITIONS = {
   over: { close: 'closed' },
   /** The slot and its memory linger until the peer is through with them. */
   closed: {},
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table
 
-export type ConnectionState = keyof typeof TRANSITIONS
-type KeysOf<T> = T extends unknown ? keyof T : never
-export type ConnectionEvent = KeysOf<(typeof TRANSITIONS)[ConnectionState]>
-
-/** The state that `event` leads to, or undefined where it is illegal. */
-export function next(state: ConnectionState, event: ConnectionEvent): ConnectionState | undefined {
-  const row: Partial<Record<ConnectionEvent, ConnectionState>> = TRANSITIONS[state]
-  return row[event]
-}
+export type ConnectionState = StateOf<typeof TRANSITIONS>
+export type ConnectionEvent = EventOf<typeof TRANSITIONS>

@@ -1,11 +1,11 @@
 import { WSA, failure, success } from '../../spi/index.ts'
 import type { ConnectionMemory, MemoryRegion, RegisteredMemory, Result, Status } from '../../spi/index.ts'
 import type { Cancel } from '../../base/clock.ts'
-import { invariant } from '../../base/invariant.ts'
+import { step } from '../../base/machine.ts'
 import type { Places } from '../../base/places.ts'
 import { FurtherMemory } from '../../san/index.ts'
 import type { Connection, ConnectionOwner } from '../../san/index.ts'
-import { next } from './connection-state.ts'
+import { TRANSITIONS } from './connection-state.ts'
 import type { ConnectionEvent, ConnectionState } from './connection-state.ts'
 import { linger } from './lingering.ts'
 import type { SlotHolder } from './link.ts'
@@ -51,9 +51,7 @@ export class ShmConnection implements Connection, SlotHolder, Expecting {
   }
 
   #move(event: ConnectionEvent): void {
-    const to = next(this.#state, event)
-    invariant(to, `${event} is legal in connection state ${this.#state}`)
-    this.#state = to
+    this.#state = step('connection', TRANSITIONS, this.#state, event)
   }
 
   // --- data ---------------------------------------------------------------------------------------------------------

@@ -1,3 +1,5 @@
+import type { EventOf, StateOf, Table } from '../../base/machine.ts'
+
 /** Which event is legal when, for a listener that shares its address; docs/states.md is drawn from it. */
 export const TRANSITIONS = {
   /** Neither head nor member: TCP/IP serves alone for the moment. */
@@ -10,14 +12,7 @@ export const TRANSITIONS = {
   /** Not let in, or the head is gone and we may not lead: TCP/IP serves alone. */
   alone: { close: 'closed' },
   closed: {},
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table
 
-export type OfferState = keyof typeof TRANSITIONS
-type KeysOf<T> = T extends unknown ? keyof T : never
-export type OfferEvent = KeysOf<(typeof TRANSITIONS)[OfferState]>
-
-/** The state that `event` leads to, or undefined where it is illegal. */
-export function next(state: OfferState, event: OfferEvent): OfferState | undefined {
-  const row: Partial<Record<OfferEvent, OfferState>> = TRANSITIONS[state]
-  return row[event]
-}
+export type OfferState = StateOf<typeof TRANSITIONS>
+export type OfferEvent = EventOf<typeof TRANSITIONS>

@@ -1,13 +1,13 @@
 import { WSA } from '../../spi/index.ts'
 import type { Sharing, SocketAddress, Status, WsaCode } from '../../spi/index.ts'
 import type { Cancel } from '../../base/clock.ts'
-import { invariant } from '../../base/invariant.ts'
+import { step } from '../../base/machine.ts'
 import { acceptLink } from './accept-link.ts'
 import { GroupHead } from './group-head.ts'
 import type { GroupHost } from './group-head.ts'
 import { GroupMember } from './group-member.ts'
 import { groupName, portName, rendezvousName } from './names.ts'
-import { next } from './offer-state.ts'
+import { TRANSITIONS } from './offer-state.ts'
 import type { OfferEvent, OfferState } from './offer-state.ts'
 import { Rendezvous } from './rendezvous.ts'
 import type { Visit } from './rendezvous.ts'
@@ -163,9 +163,7 @@ class GroupOffer implements Offer {
   }
 
   #move(event: OfferEvent): void {
-    const to = next(this.#state, event)
-    invariant(to, `${event} is legal in offer state ${this.#state}`)
-    this.#state = to
+    this.#state = step('offer', TRANSITIONS, this.#state, event)
   }
 
   open(): Status {

@@ -1,3 +1,5 @@
+import type { EventOf, StateOf, Table } from '../../base/machine.ts'
+
 /** Which event is legal when, for a connection over TCP/IP; docs/states.md is drawn from it. */
 export const TRANSITIONS = {
   open: { localEnd: 'draining', remoteEnd: 'halfOpen', reset: 'reset', close: 'closed' },
@@ -8,14 +10,7 @@ export const TRANSITIONS = {
   finished: { reset: 'reset', close: 'closed' },
   reset: { close: 'closed' },
   closed: {},
-} as const satisfies Record<string, Record<string, string>>
+} as const satisfies Table
 
-export type TcpStreamState = keyof typeof TRANSITIONS
-type KeysOf<T> = T extends unknown ? keyof T : never
-export type TcpStreamEvent = KeysOf<(typeof TRANSITIONS)[TcpStreamState]>
-
-/** The state that `event` leads to, or undefined where it is illegal. */
-export function next(state: TcpStreamState, event: TcpStreamEvent): TcpStreamState | undefined {
-  const row: Partial<Record<TcpStreamEvent, TcpStreamState>> = TRANSITIONS[state]
-  return row[event]
-}
+export type TcpStreamState = StateOf<typeof TRANSITIONS>
+export type TcpStreamEvent = EventOf<typeof TRANSITIONS>

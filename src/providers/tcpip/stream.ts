@@ -1,11 +1,11 @@
 import { Fifo } from '../../base/fifo.ts'
-import { invariant } from '../../base/invariant.ts'
+import { step } from '../../base/machine.ts'
 import { WSA } from '../../spi/index.ts'
 import type { SocketOption, Status, Stream, StreamOwner } from '../../spi/index.ts'
 import type { TcpBinding, TcpHandle } from './binding.ts'
 import { UV_EOF, statusOf } from './errnos.ts'
 import { Outlet } from './outlet.ts'
-import { next } from './stream-state.ts'
+import { TRANSITIONS } from './stream-state.ts'
 import type { TcpStreamEvent, TcpStreamState } from './stream-state.ts'
 
 /** Bytes read ahead of the reader; beyond them the kernel's buffer fills, and the peer is held back. */
@@ -63,9 +63,7 @@ export class TcpStream implements Stream {
   }
 
   #move(event: TcpStreamEvent): void {
-    const to = next(this.#state, event)
-    invariant(to, `${event} is legal in TCP stream state ${this.#state}`)
-    this.#state = to
+    this.#state = step('TCP stream', TRANSITIONS, this.#state, event)
   }
 
   // --- sending ------------------------------------------------------------------------------------------------------
