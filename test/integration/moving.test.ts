@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
-import { FD_CONNECT } from '../../src/spi/index.ts'
+import { FD_CONNECT, WSA } from '../../src/spi/index.ts'
 import { MAX_EXPECTED, drawTicket } from '../../src/providers/shm/moving.ts'
 import { NetworkEvent } from '../../src/switch/network-event.ts'
 import { Session } from '../../src/switch/session/session.ts'
@@ -94,7 +94,7 @@ class Client {
   }
 }
 
-async function connected(first: Mover): Promise<{ client: Client; close: () => void }> {
+async function connected(first: Mover): Promise<{ client: Client; links: () => number; close: () => void }> {
   const provider = shmProvider({ limits: { moveMs: 1000 } })
   const theSwitch = createSwitch({ san: [provider] })
   const addresses = tcpAddresses('IPv4')
@@ -127,6 +127,7 @@ async function connected(first: Mover): Promise<{ client: Client; close: () => v
   assert.deepEqual(await accepted, { is: 'accepted' })
   return {
     client,
+    links: () => provider.stats.links,
     close: () => {
       theSwitch.close()
     },
@@ -135,7 +136,7 @@ async function connected(first: Mover): Promise<{ client: Client; close: () => v
 
 test('WSD-DUP-2, -3, -19, -22 scenario 27: a connection over shared memory moves between processes while data flow, and every byte arrives', async () => {
   const movers = [new Mover(), new Mover()] as const
-  const { client, close } = await connected(movers[0])
+  const { client, links, close } = await connected(movers[0])
   try {
     for (let i = 0; i < 6; i++) {
       const [from, to] = i % 2 === 0 ? movers : ([movers[1], movers[0]] as const)
@@ -146,6 +147,7 @@ test('WSD-DUP-2, -3, -19, -22 scenario 27: a connection over shared memory moves
     client.limit = client.sent
     await client.until(() => client.heard === client.sent)
     assert.ok(client.sent > 6_000_000)
+    assert.equal(links(), 3, 'ours to the first process, and one that each of the two has opened, once')
   } finally {
     client.session.close()
     close()
@@ -174,17 +176,33 @@ test('WSD-DUP-26, -28 the old owner may be killed once it has handed over; when 
   }
 })
 
+test('WSD-DUP-28 a peer that closes while it waits is found out at once', async () => {
+  const movers = [new Mover(), new Mover()] as const
+  const { client, close } = await connected(movers[0])
+  try {
+    const cargo = await movers[0].handOver(movers[1])
+    client.session.close()
+    assert.deepEqual(await movers[1].ask({ do: 'take over', cargo }), {
+      is: 'failed',
+      why: `resumed with ${String(WSA.WSAECONNRESET)}`,
+    })
+  } finally {
+    close()
+    for (const mover of movers) await mover.end()
+  }
+})
+
 test('a peer that says of all its connections that they move costs a bounded number of descriptors', () => {
   const provider = shmProvider()
-  const socket = { rejoin: () => undefined, abandoned: () => undefined }
+  const socket = { isParked: true, rejoin: () => undefined, abandoned: () => undefined }
   const ends: (() => void)[] = []
   const first = drawTicket()
   for (let i = 0; i < 100; i++) {
-    const stop = provider.expect(i === 0 ? first : drawTicket(), socket)
+    const stop = provider.passages.expect(i === 0 ? first : drawTicket(), socket)
     if (stop !== undefined) ends.push(stop)
   }
   assert.equal(ends.length, MAX_EXPECTED)
   ends.pop()?.()
-  assert.equal(provider.expect(first, socket), undefined, 'a name that somebody else waits under')
+  assert.equal(provider.passages.expect(first, socket), undefined, 'a name that somebody else waits under')
   for (const end of ends) end()
 })

@@ -298,6 +298,42 @@ describe('a hand-over that comes to nothing', () => {
     assert.deepEqual(client.hear(), { text: 'two four', then: 'more' })
   })
 
+  test('because whoever asked thinks better of it, at any moment; both go on, and a later one works', async () => {
+    for (const moment of ['the peer has not heard', 'the peer stands still', 'too late'] as const) {
+      const { hosts, client, server } = await world()
+      client.say('one ')
+      server.say('two ')
+      const { results } = suspend(client, PIDS[2])
+      let again: ReturnType<typeof suspend> | undefined
+      const thinkBetter = (): void => {
+        assert.equal(client.session.withdraw(), true)
+        client.say('three ')
+        again = suspend(client, PIDS[2])
+      }
+      if (moment === 'the peer has not heard') thinkBetter()
+      if (moment === 'the peer stands still') {
+        hosts[1].journal.after('san.signal', () => {
+          assert.equal(server.session.isMoving, true)
+          thinkBetter()
+        })
+      }
+      await settle(12)
+      if (moment === 'too late') {
+        assert.equal(client.session.withdraw(), false)
+        assert.equal(results.length, 1)
+        continue
+      }
+      assert.deepEqual(results, [], 'nobody is told')
+      assert.ok(again?.results[0]?.ok)
+      const there = await resume(hosts[2], again.results[0].value)
+      there.say('four')
+      server.say('five')
+      await settle()
+      assert.equal(server.hear().text, 'one three four')
+      assert.equal(there.hear().text, 'two five')
+    }
+  })
+
   test('because either side closes before it is over', async () => {
     for (const closer of ['client', 'server'] as const) {
       const { client, server } = await world()

@@ -14,6 +14,7 @@ import type { ConnectionHost } from './connection.ts'
 import { linger } from './lingering.ts'
 import type { Link, SlotHolder } from './link.ts'
 import type { Passage } from './moving.ts'
+import type { Passages } from './passages.ts'
 import type { SlotRequest } from './request.ts'
 import type { Routes } from './routes.ts'
 import { Slot } from './slot.ts'
@@ -22,8 +23,8 @@ import { Slot } from './slot.ts'
 export interface AttemptHost extends ConnectionHost {
   /** Which connects go where. */
   readonly routes: Routes
-  /** Knocks where the peer of a connection that moved here waits, until it opens or the time is up. */
-  knock(passage: Passage, opened: (link: Result<Link>) => void): Cancel
+  /** Where the peers of connections that move wait. */
+  readonly passages: Pick<Passages, 'knock' | 'expect'>
 }
 
 /** Asks over a link for a connection, and holds the slot until there is an answer. */
@@ -160,21 +161,36 @@ export class Connect extends Asking {
 /** Takes over the connection that another process has left: finds its peer, which waits under the name on the ticket. */
 export class TakeOver extends Asking {
   readonly #request: SlotRequest
-  readonly #stopKnocking: Cancel
+  readonly #passage: Passage
+  /** Links to other event loops of that process. */
+  readonly #tried = new Set<Link>()
+  #stopKnocking: Cancel
 
   constructor(host: AttemptHost, owner: ConnectionOwner, passage: Passage, family: AddressFamily) {
     super(host, owner)
     const { name, secret } = passage.ticket
     const anywhere = NOWHERE[family]
     this.#request = { listener: name, remote: anywhere, local: anywhere, callerData: secret }
-    this.#stopKnocking = host.knock(passage, (opened) => {
+    this.#passage = passage
+    this.#stopKnocking = this.#knock()
+  }
+
+  #knock(): Cancel {
+    return this.host.passages.knock(this.#passage, this.#tried, (opened) => {
       const status = opened.ok ? this.askOver(opened.value, this.#request) : opened.error
+      if (opened.ok) this.#tried.add(opened.value)
       if (status !== 0) this.fail(status)
     })
   }
 
-  protected refused(_slot: Slot, code: WsaCode): void {
-    this.fail(code)
+  protected refused(slot: Slot, code: WsaCode): void {
+    if (code !== WSA.WSAETIMEDOUT) {
+      this.fail(code)
+      return
+    }
+    // Nobody waits under that name in this loop.
+    this.giveBack(slot)
+    this.#stopKnocking = this.#knock()
   }
 
   linkDown(code: WsaCode): void {

@@ -11,11 +11,13 @@ import { linger } from './lingering.ts'
 import type { SlotHolder } from './link.ts'
 import type { FurtherPiece } from './link-memory.ts'
 import { drawTicket, encodePassage, ticketIn } from './moving.ts'
-import type { Ticket } from './moving.ts'
+import type { Passages } from './passages.ts'
 import type { Slot } from './slot.ts'
 
 /** Waits for the next process of its peer. */
 export interface Expecting {
+  /** False once it has been closed. */
+  readonly isParked: boolean
   /** That process has asked for the connection, in a slot that it now holds. */
   rejoin(slot: Slot): void
   /** Nobody has come in time. */
@@ -26,10 +28,8 @@ export interface Expecting {
 export interface ConnectionHost {
   /** For all its connections; each gives its own back when it closes. */
   readonly connections: Places
-  /**
-   * Offers the rendezvous of a peer that has moved; returns what takes it away, or undefined when too many are offered.
-   */
-  expect(ticket: Ticket, whom: Expecting): Cancel | undefined
+  /** Where it waits for a peer that has moved. */
+  readonly passages: Pick<Passages, 'expect'>
 }
 
 /** One end of a connection, in a slot of a link; in another one when its peer has moved to another process. */
@@ -119,7 +119,7 @@ export class ShmConnection implements Connection, SlotHolder, Expecting {
   // The peer's side has ended: it has closed, or left to another process.
   #peerEnded(): void {
     const ticket = this.#slot.peerTicket
-    this.#stopWaiting = ticket === undefined ? undefined : this.#host.expect(ticketIn(ticket), this)
+    this.#stopWaiting = ticket === undefined ? undefined : this.#host.passages.expect(ticketIn(ticket), this)
     if (this.#stopWaiting === undefined) this.#peerGone()
     else this.#move('peerLeft')
   }
@@ -141,7 +141,12 @@ export class ShmConnection implements Connection, SlotHolder, Expecting {
     slot.accept(new Uint8Array())
   }
 
+  get isParked(): boolean {
+    return this.#state === 'parked'
+  }
+
   abandoned(): void {
+    if (!this.isParked) return
     this.#stopWaiting = undefined
     this.#peerGone()
   }
@@ -158,7 +163,8 @@ export class ShmConnection implements Connection, SlotHolder, Expecting {
   // --- the end ------------------------------------------------------------------------------------------------------
 
   close(): void {
-    this.#stop()
+    // Who comes for the peer's side is to hear at once that it is over.
+    if (!this.isParked) this.#stop()
     // Whoever has the connection now goes on.
     if (this.#state !== 'left') this.#slot.end()
     this.#move('close')

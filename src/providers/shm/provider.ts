@@ -16,7 +16,7 @@ import type {
   Status,
   WsaCode,
 } from '../../spi/index.ts'
-import type { Cancel, Clock } from '../../base/clock.ts'
+import type { Clock } from '../../base/clock.ts'
 import { Places } from '../../base/places.ts'
 import { SubnetSet } from '../../base/subnet-set.ts'
 import type { NativeCall, PollerStats, ShmNative } from '../../native/shm.ts'
@@ -25,23 +25,19 @@ import type { Link } from './link.ts'
 import type { ShmLimits } from './limits.ts'
 import type { Attempt, Carrier, ConnectionOwner, Listener } from '../../san/index.ts'
 import { Startups } from '../../san/index.ts'
-import { acceptLink } from './accept-link.ts'
 import { Connect, TakeOver } from './attempt.ts'
 import type { AttemptHost } from './attempt.ts'
-import type { Expecting } from './connection.ts'
 import { Incoming } from './incoming.ts'
-import { KNOCK_MS, MAX_EXPECTED, decodePassage } from './moving.ts'
-import type { Passage, Ticket } from './moving.ts'
 import { makeOffer } from './offers.ts'
 import type { Offer } from './offers.ts'
+import { Passages } from './passages.ts'
 import type { GroupHost } from './group-head.ts'
 import { probePeer } from './probe.ts'
-import { Rendezvous } from './rendezvous.ts'
-import { Routes, enterRendezvous } from './routes.ts'
+import { Routes } from './routes.ts'
 import { readRequest } from './request.ts'
 import type { SlotRequest } from './request.ts'
 import { ByteBudget } from './segments.ts'
-import { Slot, agreeEnded, refuse } from './slot.ts'
+import { agreeEnded, refuse } from './slot.ts'
 import { Turns } from '../../native/turns.ts'
 
 const PIECE_BYTES = 64 << 10
@@ -86,10 +82,7 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
   readonly #offers = new Map<Listener, Offer>()
   /** By every name that a request may ask for. */
   readonly #listeners = new Map<string, { readonly listener: Listener; readonly offer: Offer }>()
-  /** Who waits under which name for the next process of its peer. */
-  readonly #expected = new Map<string, { readonly secret: Uint8Array; readonly whom: Expecting }>()
-  /** Passages that were used and might be shown again. */
-  readonly #passed = new Set<string>()
+  readonly passages = new Passages(this)
   #carries = false
   #served = new SubnetSet([])
 
@@ -150,6 +143,7 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
 
   cleanup(): Status {
     return this.startups.end(() => {
+      this.passages.close()
       for (const link of [...this.#links]) link.fail(WSA.WSA_OPERATION_ABORTED)
     })
   }
@@ -170,22 +164,13 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
   }
 
   socket(request: SocketRequest): Result<SanSocket> {
-    const passage = request.duplicate === undefined ? undefined : this.#admitPassage(request.duplicate)
+    const passage = request.duplicate === undefined ? undefined : this.passages.admit(request.duplicate)
     if (passage?.ok === false) return passage
     const opened = this.startups.socket(this, request)
     if (opened.ok && passage !== undefined) {
       opened.value.takeOver(new TakeOver(this, opened.value, passage.value, request.family))
     }
     return opened
-  }
-
-  // Once, and in this process only.
-  #admitPassage(bytes: Uint8Array): Result<Passage> {
-    const passage = decodePassage(bytes)
-    if (passage?.processId !== process.pid || this.#passed.has(passage.ticket.name)) return failure(WSA.WSAEINVAL)
-    this.#passed.add(passage.ticket.name)
-    this.clock.after(2 * this.limits.moveMs, () => this.#passed.delete(passage.ticket.name))
-    return success(passage)
   }
 
   probe(address: SocketAddress): readonly ProbeStep[] {
@@ -232,49 +217,8 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
     return 0
   }
 
-  expect({ name, secret }: Ticket, whom: Expecting): Cancel | undefined {
-    // Each costs a descriptor, and a hostile peer can make all its connections move.
-    if (this.#expected.size >= MAX_EXPECTED || this.#expected.has(name)) return undefined
-    const rendezvous = this.#rendezvous(name)
-    if (rendezvous.open() !== 0) return undefined
-    const stop = (): void => {
-      cancelTimer()
-      rendezvous.close()
-      this.#expected.delete(name)
-    }
-    const cancelTimer = this.clock.after(this.limits.moveMs, () => {
-      stop()
-      whom.abandoned()
-    })
-    this.#expected.set(name, { secret, whom })
-    return stop
-  }
-
-  knock({ peerPid, ticket }: Passage, opened: (link: Result<Link>) => void): Cancel {
-    const until = this.clock.now() + this.limits.moveMs
-    let cancel: Cancel
-    const knock = (): void => {
-      const link = this.#openMoved(ticket.name, peerPid)
-      const notYet = !link.ok && link.error === WSA.WSAETIMEDOUT && this.clock.now() < until
-      if (notYet) cancel = this.clock.after(KNOCK_MS, knock)
-      else opened(link)
-    }
-    cancel = this.clock.after(0, knock)
-    return () => {
-      cancel()
-    }
-  }
-
-  #openMoved(name: string, peerPid: number): Result<Link> {
-    return enterRendezvous(this, name, (peer) => peer.pid === peerPid)
-  }
-
-  #rendezvous(name: string): Rendezvous {
-    return new Rendezvous(this, name, (visit) => {
-      if (visit.message.kind === 'join') return WSA.WSAEACCES
-      acceptLink(this, name, visit, visit.message.segmentBytes)
-      return 0
-    })
+  get links(): Iterable<Link> {
+    return this.#links
   }
 
   #enter(link: Link): void {
@@ -346,13 +290,7 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
       return
     }
     const incoming = new Incoming(this, link, id, generation, request)
-    const expected = this.#expected.get(request.listener)
-    if (expected !== undefined) {
-      const slot = Buffer.compare(expected.secret, request.callerData) === 0 ? Slot.of(incoming) : undefined
-      if (slot === undefined) incoming.refuse(WSA.WSAEACCES)
-      else expected.whom.rejoin(slot)
-      return
-    }
+    if (this.passages.take(incoming, request)) return
     const known = this.#listeners.get(request.listener)
     const reachable = known?.listener.covers(request.local) === true && this.#isHere(request.local)
     if (!reachable) incoming.refuse(WSA.WSAETIMEDOUT)

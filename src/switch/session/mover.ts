@@ -58,7 +58,20 @@ export class Mover {
     if (this.#life.moving === 'running') this.#ask()
   }
 
+  /** Thinks better of a hand-over that the peer has not answered; `done` is not called. False when it is too late. */
+  withdraw(): boolean {
+    if (this.#wish === undefined) return false
+    this.#wish = undefined
+    if (this.#life.moving !== 'asking') return true
+    this.#notice(0, layout.FLAG_SUSPEND)
+    this.#life.handOver('refused')
+    if (this.#isAsked) this.#park()
+    return true
+  }
+
   #ask(): void {
+    // The peer still stands as it did for a hand-over that was withdrawn; it says when it goes on.
+    if ((this.#flags & layout.FLAG_SUSPENDED) !== 0) return
     this.#life.handOver('ask')
     this.#notice(layout.FLAG_SUSPEND, 0)
   }
@@ -69,6 +82,7 @@ export class Mover {
     switch (before) {
       case 'running':
         if (this.#isAsked) this.#park()
+        else if (this.#wish !== undefined) this.#ask()
         break
       case 'asking':
         if ((this.#flags & layout.FLAG_SUSPENDED) !== 0) this.#duplicate()

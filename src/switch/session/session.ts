@@ -203,6 +203,13 @@ export class Session implements Stream {
     return 0
   }
 
+  /**
+   * Thinks better of {@link suspend}: the connection goes on here, and `done` is not called. False when it is too late.
+   */
+  withdraw(): boolean {
+    return this.#mover?.withdraw() ?? false
+  }
+
   /** True while either side is on its way to another process: nothing is written meanwhile. */
   get isMoving(): boolean {
     return this.#life.moving !== 'running'
