@@ -12,7 +12,7 @@
   "targets": [
     {
       "target_name": "shm",
-      "sources": ["shm_binding.cc", "memory.cc", "channel.cc", "tcp.cc", "poller.cc"]
+      "sources": ["shm_binding.cc", "poller_binding.cc", "watcher_binding.cc", "callback.cc", "memory.cc", "channel.cc", "tcp.cc", "poller.cc"]
     }
   ],
   "conditions": [

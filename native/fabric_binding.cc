@@ -4,18 +4,13 @@
 #include <napi.h>
 #include <sys/mman.h>
 
+#include "binding.h"
 #include "fabric.h"
 #include "fabric_library.h"
 #include "interface.h"
 
 namespace sockswitch {
 namespace {
-
-int32_t IntArgument(const Napi::CallbackInfo& info, size_t index) { return info[index].As<Napi::Number>().Int32Value(); }
-
-Napi::Value Answer(const Napi::CallbackInfo& info, int64_t number) {
-  return Napi::Number::New(info.Env(), static_cast<double>(number));
-}
 
 Endpoint EndpointArgument(const Napi::CallbackInfo& info, size_t index) {
   return {info[index].As<Napi::String>().Utf8Value(), static_cast<uint16_t>(IntArgument(info, index + 1))};
