@@ -13,6 +13,7 @@ import { TRANSITIONS as INSPECTION } from '../src/faces/wsk/inspections.ts'
 import { TRANSITIONS as IRP } from '../src/faces/wsk/irp.ts'
 import * as WSK from '../src/faces/wsk/socket-states.ts'
 import { TRANSITIONS as REGISTRATION } from '../src/faces/wsk/wsk.ts'
+import { TRANSITIONS as TCP_SOCKET } from '../src/providers/tcpip/socket-state.ts'
 import { TRANSITIONS as TCP_STREAM } from '../src/providers/tcpip/stream-state.ts'
 import { TRANSITIONS as REQUEST } from '../src/switch/incoming.ts'
 import { TRANSITIONS as MOVING } from '../src/switch/session/moving-state.ts'
@@ -66,6 +67,12 @@ const MACHINES: readonly Machine[] = [
     source: 'src/switch/session/moving-state.ts',
     starts: ['running', 'resuming'],
     table: MOVING,
+  },
+  {
+    title: 'A socket of TCP/IP, for faces other than that for `node:net`',
+    source: 'src/providers/tcpip/socket-state.ts',
+    starts: ['idle'],
+    table: TCP_SOCKET,
   },
   {
     title: 'A connection over TCP/IP, for faces other than that for `node:net`',

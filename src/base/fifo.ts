@@ -41,6 +41,12 @@ export class Fifo<T> {
     if (this.#length > 0) this.#ring[this.#head] = item
   }
 
+  clear(): void {
+    this.#ring = []
+    this.#head = 0
+    this.#length = 0
+  }
+
   #grow(): void {
     const { length } = this.#ring
     const ring = [...this.#ring.slice(this.#head), ...this.#ring.slice(0, this.#head)]

@@ -3,7 +3,7 @@ import type { Result, SanSocket, SocketAddress, WsaCode } from '../spi/index.ts'
 import type { Cancel, Clock } from '../base/clock.ts'
 import { NetworkEvent } from './network-event.ts'
 import type { Schedule } from './network-event.ts'
-import { decodeHello } from './session/hello.ts'
+import { readHello } from './session/hello.ts'
 import { Session } from './session/session.ts'
 import type { StartedProvider } from './started-provider.ts'
 
@@ -24,7 +24,6 @@ export interface ConnectEnvironment {
 
 /** After a loop that was busy, timers run before what has arrived meanwhile: so long it may still be looked at. */
 const GRACE_MS = 1
-
 
 /**
  * Connects a companion: event first, then connect, then the result by event or at once (WSD-CONN-4 to -9, RACE-10 to -12).
@@ -119,11 +118,8 @@ function nothing(): void {
 
 /** The acceptor has answered: check its hello and start the session. */
 function agree(started: StartedProvider, companion: SanSocket): Result<Session> {
-  const peerHello = decodeHello(companion.calleeData())
-  if (peerHello === 'version') return failure(WSA.WSAVERNOTSUPPORTED)
-  if (peerHello === 'malformed' || peerHello.regionBytes !== started.limits.regionBytes) {
-    return failure(WSA.WSAEFAULT)
-  }
+  const peerHello = readHello(companion.calleeData(), started.limits.regionBytes)
+  if (typeof peerHello === 'number') return failure(peerHello)
   const memory = companion.memory()
   if (!memory.ok) return memory
   return success(

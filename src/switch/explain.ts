@@ -1,4 +1,4 @@
-import { isWildcard, wsaName } from '../spi/index.ts'
+import { wsaName } from '../spi/index.ts'
 import type { SocketAddress } from '../spi/index.ts'
 import type { Choice } from './choose-provider.ts'
 import type { Decision, Role } from './policy.ts'
@@ -40,8 +40,7 @@ export function explainConnect(choice: Choice, destination: SocketAddress): Expl
 export function explainListen(choice: Choice, local: SocketAddress): Explanation {
   const { steps, observed } = rules(choice, 'listen', local)
   if (steps.at(-1)?.reason !== undefined) return conclude(steps)
-  const { routes } = choice
-  const [started] = isWildcard(local) ? routes.providers : routes.serving(local)
+  const [started] = choice.routes.listeningAt(local)
   steps.push(route(started))
   return conclude(steps, started, observed)
 }

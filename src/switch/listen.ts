@@ -1,4 +1,4 @@
-import { FD_ACCEPT, MAX_CONNECT_DATA_BYTES, Overlapped, WSA } from '../spi/index.ts'
+import { FD_ACCEPT, Overlapped, WSA } from '../spi/index.ts'
 import type {
   Accepted,
   ConnectionRequest,
@@ -16,7 +16,7 @@ import type { ConnectEnvironment } from './connect.ts'
 import { Request } from './incoming.ts'
 import type { Condition, Decision, IncomingRequest } from './incoming.ts'
 import { NetworkEvent } from './network-event.ts'
-import { decodeHello } from './session/hello.ts'
+import { readHello } from './session/hello.ts'
 import type { Hello } from './session/hello.ts'
 import { Session } from './session/session.ts'
 import type { SessionOwner } from './session/session.ts'
@@ -76,8 +76,8 @@ export class SanListener {
   readonly #condition: Condition | undefined
   readonly #event: NetworkEvent
   readonly #negotiating = new Map<Session, Request | undefined>()
-  #closed = false
-  #quiet = false
+  /** `forsaken`: the application has closed it, and wants to hear of none of its requests any more. */
+  #state: 'open' | 'closed' | 'forsaken' = 'open'
 
   private constructor(
     environment: ConnectEnvironment,
@@ -118,11 +118,10 @@ export class SanListener {
     return this.#companion.listen(backlog)
   }
 
-  /** @param quietly The application closes the listener, and wants to hear of none of its requests any more. */
-  close(quietly: boolean): void {
-    if (this.#closed) return
-    this.#closed = true
-    this.#quiet = quietly
+  /** @param how `forsaken`: the application wants to hear of none of its requests any more. */
+  close(how: 'closed' | 'forsaken'): void {
+    if (this.#state !== 'open') return
+    this.#state = how
     this.#companion.close()
     for (const [session, request] of this.#negotiating) {
       session.reset()
@@ -132,7 +131,7 @@ export class SanListener {
   }
 
   #accept(): void {
-    if (this.#closed) return
+    if (this.#state !== 'open') return
     const events = this.#companion.enumNetworkEvents(this.#event)
     if (!events.ok) return
     for (let i = 0; i < ACCEPTS_PER_TURN; i++) {
@@ -175,7 +174,7 @@ export class SanListener {
 
   // What the application has decided about a request that it deferred.
   #decide(request: Request, hello: Hello, pended: Overlapped, decision: Decision): boolean {
-    if (this.#closed) return false
+    if (this.#state !== 'open') return false
     const accepted = this.#companion.accept(() => this.#verdict(decision), pended)
     if (accepted.ok) {
       this.#negotiate(accepted.value, hello, request)
@@ -194,11 +193,11 @@ export class SanListener {
   }
 
   #lose(request: Request | undefined): void {
-    if (!this.#quiet) request?.lost()
+    if (this.#state !== 'forsaken') request?.lost()
   }
 
   #loseLater(request: Request | undefined): void {
-    if (request === undefined || this.#quiet) return
+    if (request === undefined || this.#state === 'forsaken') return
     this.#environment.schedule(() => {
       request.lost()
     })
@@ -250,13 +249,9 @@ function judge(
   started: StartedProvider,
   admits: (request: ConnectionRequest) => Status,
 ): { verdict: Verdict; hello?: Hello } {
-  const hello =
-    request.callerData.length > MAX_CONNECT_DATA_BYTES ? 'malformed' : decodeHello(request.callerData)
+  const hello = readHello(request.callerData, started.limits.regionBytes)
   // Not final: over TCP/IP the two understand each other.
-  if (hello === 'version') return { verdict: { decision: 'CF_REJECT', error: WSA.WSAVERNOTSUPPORTED } }
-  if (hello === 'malformed' || hello.regionBytes !== started.limits.regionBytes) {
-    return { verdict: { decision: 'CF_REJECT', error: WSA.WSAEFAULT } }
-  }
+  if (typeof hello === 'number') return { verdict: { decision: 'CF_REJECT', error: hello } }
   const admitted = admits(request)
   if (admitted !== 0) return { verdict: { decision: 'CF_REJECT', error: admitted } }
   return { verdict: { decision: 'CF_ACCEPT', calleeData: started.hello }, hello }

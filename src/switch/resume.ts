@@ -1,9 +1,10 @@
 import { FD_CONNECT, WSA, failure, success } from '../spi/index.ts'
-import type { AddressFamily, Result, WsaCode } from '../spi/index.ts'
+import type { AddressFamily, Result, SanSocket, WsaCode } from '../spi/index.ts'
 import type { Cancel } from '../base/clock.ts'
 import type { ConnectEnvironment } from './connect.ts'
 import { NetworkEvent } from './network-event.ts'
 import { decodePacked } from './session/packed.ts'
+import type { PackedSession } from './session/packed.ts'
 import { Session } from './session/session.ts'
 import type { StartedProvider } from './started-provider.ts'
 
@@ -19,29 +20,25 @@ const RESUME_TIMEOUT_MS = 5000
  */
 export function resumeSession(
   environment: ConnectEnvironment,
-  started: StartedProvider,
+  started: StartedProvider | undefined,
   family: AddressFamily,
   bytes: Uint8Array,
   done: (result: Result<Session>) => void,
 ): Cancel {
   const { schedule, clock } = environment
+  let over = false
   const packed = decodePacked(bytes)
-  const made =
-    packed === undefined
-      ? failure(WSA.WSAEFAULT)
-      : started.provider.socket({ family, duplicate: packed.duplicate })
-  if (!made.ok || packed === undefined) {
-    let cancelled = false
+  const made = packed === undefined ? failure(WSA.WSAEFAULT) : socketOf(started, family, packed)
+  if (packed === undefined || started === undefined || !made.ok) {
     schedule(() => {
-      if (!cancelled) done(made.ok ? failure(WSA.WSAEFAULT) : made)
+      if (!over) done(made as Result<never>)
     })
     return () => {
-      cancelled = true
+      over = true
     }
   }
   const socket = made.value
   let session: Session | undefined
-  let over = false
   const end = (): boolean => {
     if (over) return false
     over = true
@@ -93,4 +90,12 @@ export function resumeSession(
     if (session === undefined) socket.close()
     else session.reset()
   }
+}
+
+function socketOf(
+  started: StartedProvider | undefined,
+  family: AddressFamily,
+  { duplicate }: PackedSession,
+): Result<SanSocket> {
+  return started === undefined ? failure(WSA.WSAEOPNOTSUPP) : started.provider.socket({ family, duplicate })
 }

@@ -146,7 +146,7 @@ export class SwitchSocket {
   share(sharing: Sharing): void {
     if (this.#listening === undefined) return
     this.#listening = { ...this.#listening, sharing }
-    for (const listener of this.#listeners?.values() ?? []) listener.close(false)
+    for (const listener of this.#listeners?.values() ?? []) listener.close('closed')
     this.#listeners = undefined
     this.#offer(this.#listening.local)
   }
@@ -186,7 +186,7 @@ export class SwitchSocket {
     const eligible = this.#environment.routes.listeningAt(listening.local)
     for (const [started, listener] of this.#listeners ?? []) {
       if (eligible.includes(started)) continue
-      listener.close(false)
+      listener.close('closed')
       this.#listeners?.delete(started)
     }
     if (this.#listeners?.size === 0) {
@@ -202,11 +202,11 @@ export class SwitchSocket {
 
   /** From here on TCP/IP serves the listener alone. */
   leaveSan(reason: Reason): void {
-    this.#leave(reason, false)
+    this.#leave(reason, 'closed')
   }
 
-  #leave(reason: Reason, quietly: boolean): void {
-    for (const listener of this.#listeners?.values() ?? []) listener.close(quietly)
+  #leave(reason: Reason, how: 'closed' | 'forsaken'): void {
+    for (const listener of this.#listeners?.values() ?? []) listener.close(how)
     this.#listeners = undefined
     this.#listening = undefined
     this.#reason = reason
@@ -277,7 +277,7 @@ export class SwitchSocket {
     if (this.#state === 'closed') return
     this.#cancel?.()
     this.#cancel = undefined
-    this.#leave(this.#reason ?? 'off', true)
+    this.#leave(this.#reason ?? 'off', 'forsaken')
     this.#tcp.release()
     this.#move('close')
   }

@@ -35,7 +35,6 @@ export class Stats {
   accepts = 0
   refusals = 0
   #observedAccepts = 0
-  #observedConnects = 0
   readonly #reasons = new Map<Reason, number>()
 
   connected(provider: string, local: SocketAddress, remote: SocketAddress): void {
@@ -61,7 +60,6 @@ export class Stats {
 
   stayed(reason: Reason, role?: Role, address?: SocketAddress): void {
     this.#reasons.set(reason, (this.#reasons.get(reason) ?? 0) + 1)
-    if (reason === 'observed' && role === 'connect') this.#observedConnects += 1
     if (STAY.hasSubscribers) {
       STAY.publish({ reason, ...(role && { role }), ...(address && { address }) } satisfies StayMessage)
     }
@@ -69,7 +67,7 @@ export class Stats {
 
   /** What would have been switched, had it not only been observed. */
   get observed(): { readonly connects: number; readonly accepts: number } {
-    return { connects: this.#observedConnects, accepts: this.#observedAccepts }
+    return { connects: this.#reasons.get('observed') ?? 0, accepts: this.#observedAccepts }
   }
 
   /** How many stayed on TCP/IP, by reason. */

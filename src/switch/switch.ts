@@ -1,4 +1,4 @@
-import { SPI_VERSION, WSA, failure } from '../spi/index.ts'
+import { SPI_VERSION, WSA } from '../spi/index.ts'
 import type { AddressFamily, Result, SanProvider, SocketAddress, Status, TcpipSocket, WsaCode } from '../spi/index.ts'
 import { systemClock } from '../base/clock.ts'
 import type { Cancel, Clock } from '../base/clock.ts'
@@ -165,14 +165,7 @@ export class Switch {
     done: (result: Result<Session>) => void,
   ): Cancel {
     const started = this.#providers.find((each) => each.provider.name === provider)
-    if (started !== undefined) return resumeSession(this.#environment, started, family, packed, done)
-    let cancelled = false
-    this.#environment.schedule(() => {
-      if (!cancelled) done(failure(WSA.WSAEOPNOTSUPP))
-    })
-    return () => {
-      cancelled = true
-    }
+    return resumeSession(this.#environment, started, family, packed, done)
   }
 
   /** The switch's side of an application socket that TCP/IP has made. */

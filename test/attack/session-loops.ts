@@ -53,8 +53,9 @@ function writeToEarlyAdopter(): object {
     MAX_RING_BYTES,
     PIECE_BYTES,
   )
-  sender.write([first], 0, 0)
-  return { returned: sender.write([Buffer.alloc(4 * MAX_RING_BYTES)], 0, 0) }
+  sender.write([first], 0, 0, first.length)
+  const much = Buffer.alloc(4 * MAX_RING_BYTES)
+  return { returned: sender.write([much], 0, 0, much.length) }
 }
 
 /** Reads from a peer that announces another ring whenever one is adopted, always with bytes behind it. */

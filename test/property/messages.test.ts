@@ -6,9 +6,9 @@ import { MAX_MEMBERS, decodeMessage, encodeMessage } from '../../src/providers/s
 import type { LinkMessage } from '../../src/providers/shm/messages.ts'
 import { readRequest, writeRequest } from '../../src/providers/shm/request.ts'
 import type { SlotRequest } from '../../src/providers/shm/request.ts'
-import { MAX_CONNECT_DATA_BYTES } from '../../src/spi/index.ts'
+import { MAX_CONNECT_DATA_BYTES, WSA } from '../../src/spi/index.ts'
 import type { SocketAddress } from '../../src/spi/index.ts'
-import { decodeHello, encodeHello } from '../../src/switch/session/hello.ts'
+import { encodeHello, readHello } from '../../src/switch/session/hello.ts'
 import { SESSION_VERSION } from '../../src/switch/session/layout.ts'
 
 const u32 = fc.nat({ max: 0xffff_ffff })
@@ -32,14 +32,12 @@ function damaged(bytes: Uint8Array, { at, flip }: { readonly at: number; readonl
 describe('a message of a link', () => {
   const name = fc.string({ maxLength: 96, unit: 'grapheme-ascii' })
   const place = fc.nat({ max: 0xffff })
-  const group = fc
-    .uniqueArray(fc.nat({ max: MAX_MEMBERS - 1 }), { minLength: 1 })
-    .map((all) => ({
-      kind: 'group' as const,
-      member: all[0] as number,
-      processId: all.length,
-      members: [...all].sort((a, b) => a - b),
-    }))
+  const group = fc.uniqueArray(fc.nat({ max: MAX_MEMBERS - 1 }), { minLength: 1 }).map((all) => ({
+    kind: 'group' as const,
+    member: all[0] as number,
+    processId: all.length,
+    members: [...all].sort((a, b) => a - b),
+  }))
   const message: fc.Arbitrary<LinkMessage> = fc.oneof(
     record({ kind: fc.constant('open'), segmentBytes: u32, name }),
     record({ kind: fc.constant('open'), segmentBytes: u32, name, member: place }),
@@ -183,8 +181,10 @@ describe('a hello', () => {
     const check = (sent: { regionBytes: number; maxRingBytes: number; features: number }): void => {
       const bytes = encodeHello(sent)
       assert.ok(bytes.length <= MAX_CONNECT_DATA_BYTES)
-      assert.deepEqual(decodeHello(bytes), sent)
-      assert.deepEqual(decodeHello(Buffer.concat([Buffer.alloc(3), bytes]).subarray(3)), sent)
+      assert.deepEqual(readHello(bytes, sent.regionBytes), sent)
+      const inside = Buffer.concat([Buffer.alloc(3), bytes]).subarray(3)
+      assert.deepEqual(readHello(inside, sent.regionBytes), sent)
+      assert.equal(readHello(bytes, sent.regionBytes + 1), WSA.WSAEFAULT)
     }
     fc.assert(fc.property(hello, check), RUNS)
   })
@@ -196,12 +196,15 @@ describe('a hello', () => {
     ): void => {
       const bytes = encodeHello(sent)
       const { copy, place } = damaged(bytes, where)
-      const read = decodeHello(copy)
-      if (place < 4) assert.equal(read, 'malformed')
-      else if (place < 6) assert.equal(read, 'version')
+      const read = readHello(copy, sent.regionBytes)
+      if (place < 4 || (place >= 8 && place < 12)) assert.equal(read, WSA.WSAEFAULT)
+      else if (place < 6) assert.equal(read, WSA.WSAVERNOTSUPPORTED)
       else assert.equal(typeof read, 'object')
-      assert.equal(decodeHello(bytes.subarray(0, where.at % bytes.length)), 'malformed')
-      assert.equal(decodeHello(Buffer.concat([bytes, bytes.subarray(0, where.flip)])), 'malformed')
+      const others = [
+        bytes.subarray(0, where.at % bytes.length),
+        Buffer.concat([bytes, bytes.subarray(0, where.flip)]),
+      ]
+      for (const other of others) assert.equal(readHello(other, sent.regionBytes), WSA.WSAEFAULT)
     }
     fc.assert(fc.property(hello, damage, check), RUNS)
   })
@@ -213,7 +216,7 @@ describe('a hello', () => {
         more,
       ])
       bytes.writeUInt16LE(version, 4)
-      assert.equal(decodeHello(bytes), version === SESSION_VERSION ? 'malformed' : 'version')
+      assert.equal(readHello(bytes, 0), version === SESSION_VERSION ? WSA.WSAEFAULT : WSA.WSAVERNOTSUPPORTED)
     }
     fc.assert(fc.property(fc.nat({ max: 0xffff }), fc.uint8Array({ maxLength: 13 }), check), RUNS)
   })
@@ -221,7 +224,7 @@ describe('a hello', () => {
   test('of random bytes is malformed', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
-        assert.equal(decodeHello(bytes), 'malformed')
+        assert.equal(readHello(bytes, 4096), WSA.WSAEFAULT)
       }),
       RUNS,
     )

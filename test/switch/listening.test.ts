@@ -284,8 +284,8 @@ describe("one provider's share of a listener", () => {
       condition: undefined,
     })
     assert.ok(opened.ok)
-    opened.listener.close(true)
-    opened.listener.close(true)
+    opened.listener.close('forsaken')
+    opened.listener.close('forsaken')
     assert.equal(host.journal.count('late.close'), 1)
   })
 

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import { MAX_CONNECT_DATA_BYTES, WSA } from '../../src/spi/index.ts'
 import type { Accepted, SanSocket, Verdict } from '../../src/spi/index.ts'
 import { LoopbackNetwork } from '../../src/providers/loopback/index.ts'
-import { decodeHello, encodeHello } from '../../src/switch/session/hello.ts'
+import { encodeHello, readHello } from '../../src/switch/session/hello.ts'
 import * as layout from '../../src/switch/session/layout.ts'
 import { settle } from './fake-clock.ts'
 import { watched } from './session-pair.ts'
@@ -56,7 +56,7 @@ describe('the initiator', () => {
 
   test('WSD-NEG-3 WSD-NEG-4 WSD-NEG-11 says in at most 256 bytes what the acceptor needs to know', () => {
     assert.ok(HELLO.length <= MAX_CONNECT_DATA_BYTES)
-    assert.deepEqual(decodeHello(HELLO), {
+    assert.deepEqual(readHello(HELLO, LIMITS.regionBytes), {
       regionBytes: LIMITS.regionBytes,
       maxRingBytes: LIMITS.maxMemoryBytes,
       features: 0,

@@ -45,8 +45,6 @@ const REGION_ALIGNMENT = 64
  */
 export class LoopbackEnd {
   readonly memory: ConnectionMemory
-  readonly #limits: ConnectionLimits
-  readonly #announce: Announce
   readonly #side: Side
   readonly #registered = new Map<number, RegisteredMemory>()
   readonly exposed: ExposedMemory
@@ -78,19 +76,17 @@ export class LoopbackEnd {
   }
 
   private constructor(side: Side, memory: ConnectionMemory) {
-    const { limits, pinned, announce } = side
+    const { limits, pinned } = side
     this.#side = side
-    this.#limits = limits
     this.exposed = new ExposedMemory(limits.rdma, pinned)
     this.#bytesLeft = limits.registeredBytes
     this.memory = memory
-    this.#announce = announce
     this.#registered.set(memory.send.descriptor, memory.send)
   }
 
   registerMemory(bytes: number): Result<RegisteredMemory> {
     if (bytes < 1 || !Number.isInteger(Math.log2(bytes))) return failure(WSA.WSAEINVAL)
-    if (bytes > this.#limits.maxMemoryBytes || bytes > this.#bytesLeft) return failure(WSA.WSAENOBUFS)
+    if (bytes > this.#side.limits.maxMemoryBytes || bytes > this.#bytesLeft) return failure(WSA.WSAENOBUFS)
     this.#bytesLeft -= bytes
     this.#descriptors += 1
     const views = viewsOf(new ArrayBuffer(Math.max(bytes, Int32Array.BYTES_PER_ELEMENT)))
@@ -118,7 +114,7 @@ export class LoopbackEnd {
   }
 
   rdmaRead(descriptor: number, offset: number, target: Uint8Array, overlapped: Overlapped | null): Status {
-    const { rdma, slowReads } = this.#limits
+    const { rdma, slowReads } = this.#side.limits
     if (rdma === undefined) return WSA.WSAEOPNOTSUPP
     if (this.#peer.#closed) return WSA.WSAECONNRESET
     if (target.length > rdma.maxBytes) return WSA.WSAEINVAL
@@ -146,7 +142,7 @@ export class LoopbackEnd {
     this.#reads -= 1
     if (!this.#closed) target.set(bytes)
     overlapped.end(this.#closed ? WSA.WSA_OPERATION_ABORTED : 0, this.#closed ? 0 : target.length)
-    if (!overlapped.silent) this.#announce(overlapped)
+    if (!overlapped.silent) this.#side.announce(overlapped)
     if (this.#reads > 0 || !this.#signalAfterReads) return
     this.#signalAfterReads = false
     this.signal()
@@ -187,7 +183,7 @@ export class LoopbackEnd {
     if (posted === null) return
     posted.end(0, 0)
     later(() => {
-      if (!posted.silent) this.#announce(posted)
+      if (!posted.silent) this.#side.announce(posted)
     })
   }
 
@@ -234,7 +230,7 @@ export class LoopbackEnd {
     if (status === WSA.WSAECONNRESET) this.#resetReported = true
     posted.end(status, 0)
     return () => {
-      if (!posted.silent) this.#announce(posted)
+      if (!posted.silent) this.#side.announce(posted)
     }
   }
 

@@ -1,4 +1,5 @@
 import { mapped, unmapped } from '../../base/mapped-address.ts'
+import { step } from '../../base/machine.ts'
 import { leaveAlone } from '../../base/unswitched.ts'
 import { WSA, failure, isWildcard, success } from '../../spi/index.ts'
 import type {
@@ -13,6 +14,8 @@ import type {
 import type { TcpBinding, TcpHandle } from './binding.ts'
 import { statusOf } from './errnos.ts'
 import { leavingFor } from './leaving.ts'
+import { TRANSITIONS } from './socket-state.ts'
+import type { TcpSocketEvent, TcpSocketState } from './socket-state.ts'
 import { TcpStream } from './stream.ts'
 
 const ANY: Readonly<Record<AddressFamily, string>> = { IPv4: '0.0.0.0', IPv6: '::' }
@@ -23,11 +26,11 @@ export class TcpSocket implements HostSocket {
   readonly #family: AddressFamily
   readonly #owner: TcpipOwner
   readonly #options = new Map<SocketOption, number>()
-  /** Undefined once a stream owns it, or it is closed. */
-  #handle: TcpHandle | undefined
+  /** A stream's, or closed, once the socket is spent. */
+  readonly #handle: TcpHandle
+  #state: TcpSocketState = 'idle'
+  /** Undefined until it is bound. */
   #local: SocketAddress | undefined
-  #listening = false
-  #connecting = false
 
   constructor(binding: TcpBinding, family: AddressFamily, owner: TcpipOwner) {
     this.#binding = binding
@@ -37,9 +40,13 @@ export class TcpSocket implements HostSocket {
     leaveAlone(this.#handle)
   }
 
+  #move(event: TcpSocketEvent): void {
+    this.#state = step('TCP socket', TRANSITIONS, this.#state, event)
+  }
+
   bind(address: SocketAddress, ipv6Only = false): Status {
+    if (this.#state !== 'idle' || this.#local !== undefined) return WSA.WSAEINVAL
     const handle = this.#handle
-    if (handle === undefined || this.#local !== undefined) return WSA.WSAEINVAL
     if (address.family !== this.#family) return WSA.WSAEAFNOSUPPORT
     const status =
       this.#family === 'IPv6'
@@ -78,9 +85,9 @@ export class TcpSocket implements HostSocket {
 
   listen(backlog: number): Status {
     const handle = this.#handle
-    if (handle === undefined) return WSA.WSAEINVAL
     // Again, it changes the backlog, and nothing else.
-    if (this.#listening) return statusOf(handle.listen(backlog))
+    if (this.#state === 'listening') return statusOf(handle.listen(backlog))
+    if (this.#state !== 'idle') return WSA.WSAEINVAL
     handle.onconnection = (status, client) => {
       if (client === undefined) return
       leaveAlone(client)
@@ -91,18 +98,18 @@ export class TcpSocket implements HostSocket {
       else this.#owner.arrived({ stream: this.#stream(client), local, remote })
     }
     const status = statusOf(handle.listen(backlog))
-    this.#listening = status === 0
+    if (status === 0) this.#move('listen')
     return status
   }
 
   connect(destination: SocketAddress): Status {
+    if (this.#state !== 'idle') return WSA.WSAEINVAL
     const handle = this.#handle
-    if (handle === undefined || this.#connecting || this.#listening) return WSA.WSAEINVAL
     const request = this.#binding.newConnect()
     request.oncomplete = (uv) => {
       // Closed while it was connecting: nobody waits for it any more.
-      if (this.#handle !== handle) return
-      this.#handle = undefined
+      if (this.#state === 'closed') return
+      this.#move('settled')
       if (uv === 0) {
         this.#local = nameOf(handle, 'getsockname') ?? this.#local
         this.#owner.connected(0, this.#stream(handle))
@@ -116,7 +123,7 @@ export class TcpSocket implements HostSocket {
       this.#family === 'IPv6'
         ? handle.connect6(request, family === 'IPv4' ? mapped(address) : address, port)
         : handle.connect(request, address, port)
-    this.#connecting = status === 0
+    if (status === 0) this.#move('connect')
     return statusOf(status)
   }
 
@@ -125,8 +132,9 @@ export class TcpSocket implements HostSocket {
   }
 
   close(): void {
-    this.#handle?.close()
-    this.#handle = undefined
+    if (this.#state === 'closed') return
+    if (this.#state !== 'spent') this.#handle.close()
+    this.#move('close')
   }
 
   #stream(handle: TcpHandle): TcpStream {

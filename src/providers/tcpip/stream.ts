@@ -1,3 +1,4 @@
+import { bytesFrom } from '../../base/chunks.ts'
 import { Fifo } from '../../base/fifo.ts'
 import { step } from '../../base/machine.ts'
 import { WSA } from '../../spi/index.ts'
@@ -31,6 +32,7 @@ export class TcpStream implements Stream {
   #bytesRead = 0
   #bytesWritten = 0
   #closing: 'no' | 'drained' | 'reset' = 'no'
+  #giveUp: NodeJS.Timeout | undefined
 
   constructor(binding: TcpBinding, handle: TcpHandle) {
     this.#binding = binding
@@ -73,11 +75,9 @@ export class TcpStream implements Stream {
       return this.#state === 'reset' ? -WSA.WSAECONNRESET : -WSA.WSAESHUTDOWN
     }
     if (this.aborted) return -WSA.WSAECONNRESET
-    let wanted = -offset
-    for (let i = index; i < chunks.length; i++) wanted += chunks[i]?.length ?? 0
     const taken = this.#outlet.write(chunks, index, offset)
     if (taken < 0) return -(statusOf(taken) || WSA.WSAECONNRESET)
-    this.#blocked = taken < wanted
+    this.#blocked = taken < bytesFrom(chunks, index, offset)
     this.#bytesWritten += taken
     return taken
   }
@@ -207,15 +207,15 @@ export class TcpStream implements Stream {
     this.#move('close')
     this.#blocked = false
     this.#closing = how
-    while (this.#chunks.shift() !== undefined) this.#available = 0
+    this.#chunks.clear()
+    this.#available = 0
     this.#updateReading()
     if (this.#finishClosing()) return
     // The kernel would go on sending for whoever is gone; it gives up some time, too.
-    const timer = setTimeout(() => {
+    this.#giveUp = setTimeout(() => {
       this.#closing = 'reset'
       this.#finishClosing()
-    }, LINGER_MS)
-    timer.unref()
+    }, LINGER_MS).unref()
   }
 
   /** @returns true when nothing is left to do. */
@@ -224,6 +224,7 @@ export class TcpStream implements Stream {
     if (this.#outlet.shuttingDown || (this.#closing === 'drained' && this.#outlet.unsent > 0)) return false
     const abruptly = this.#closing === 'reset'
     this.#closing = 'no'
+    clearTimeout(this.#giveUp)
     if (!abruptly || this.#handle.reset() !== 0) this.#handle.close()
     return true
   }

@@ -1,3 +1,5 @@
+import { WSA } from '../../spi/index.ts'
+import type { WsaCode } from '../../spi/index.ts'
 import { SESSION_VERSION } from './layout.ts'
 
 const MAGIC = 0x57_53_44_53
@@ -30,15 +32,19 @@ export function encodeHello(hello: Hello): Uint8Array {
   return bytes
 }
 
-/** The hello in `bytes`, or why there is none. */
-export function decodeHello(bytes: Uint8Array): Hello | 'version' | 'malformed' {
-  if (bytes.length < 6) return 'malformed'
+/**
+ * The hello in `bytes`; or, where no session can come of it, `WSAVERNOTSUPPORTED` or `WSAEFAULT`.
+ *
+ * @param regionBytes Of our own regions: both sides' are as large.
+ */
+export function readHello(bytes: Uint8Array, regionBytes: number): Hello | WsaCode {
+  if (bytes.length < 6) return WSA.WSAEFAULT
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  if (view.getUint32(0, true) !== MAGIC) return 'malformed'
-  if (view.getUint16(4, true) !== SESSION_VERSION) return 'version'
-  if (bytes.length !== BYTES) return 'malformed'
+  if (view.getUint32(0, true) !== MAGIC) return WSA.WSAEFAULT
+  if (view.getUint16(4, true) !== SESSION_VERSION) return WSA.WSAVERNOTSUPPORTED
+  if (bytes.length !== BYTES || view.getUint32(8, true) !== regionBytes) return WSA.WSAEFAULT
   return {
-    regionBytes: view.getUint32(8, true),
+    regionBytes,
     maxRingBytes: view.getUint32(12, true),
     features: view.getUint32(16, true),
   }

@@ -68,10 +68,10 @@ export class Sender {
   /**
    * Puts in what fits of `chunks`, from byte `offset` of the one at `index` on; returns how many bytes that were. Short
    * means blocked. The peer sees nothing of it before all of it, or a piece of it, is in.
+   *
+   * @param wanted How many bytes are offered.
    */
-  write(chunks: readonly Uint8Array[], index: number, offset: number): number {
-    let wanted = -offset
-    for (let i = index; i < chunks.length; i++) wanted += chunks[i]?.length ?? 0
+  write(chunks: readonly Uint8Array[], index: number, offset: number, wanted: number): number {
     if (wanted > this.#ring.size) this.#grow(wanted * WRITES_PER_RING)
     let taken = 0
     let unpublished = 0
@@ -141,14 +141,14 @@ export class Sender {
   writeUrgent(bytes: Uint8Array): number {
     const last = bytes.length - 1
     if (last < 0) return 0
-    const taken = last === 0 ? 0 : this.write([bytes.subarray(0, last)], 0, 0)
+    const taken = last === 0 ? 0 : this.write([bytes.subarray(0, last)], 0, 0, last)
     if (taken < last || !this.#makeRoom()) return taken
     const { words } = this.#memory.send
     const count = (words[this.#word + layout.URGENT] ?? 0) >>> 8
     Atomics.store(words, this.#word + layout.URGENT_AT, this.#produced)
     Atomics.store(words, this.#word + layout.URGENT, ((count + 1) << 8) | (bytes[last] ?? 0))
     Atomics.add(words, this.#word + layout.NEWS, 1)
-    return taken + this.write([bytes.subarray(last)], 0, 0)
+    return taken + this.write([bytes.subarray(last)], 0, 0, 1)
   }
 
   // Room for one byte at least.

@@ -1,5 +1,6 @@
 import { WSA } from '../../spi/index.ts'
 import type { Status } from '../../spi/index.ts'
+import { bytesFrom } from '../../base/chunks.ts'
 import type { LargeDone } from './block-sender.ts'
 import type { Halves } from './halves.ts'
 import * as layout from './layout.ts'
@@ -18,14 +19,14 @@ export class Writing {
   }
 
   write(chunks: readonly Uint8Array[], index: number, offset: number): number {
-    const refused = this.#refusal(chunks, index, offset)
-    if (refused !== undefined) return refused
-    return this.#wrote(this.#halves.sender.write(chunks, index, offset), remaining(chunks, index, offset))
+    const wanted = bytesFrom(chunks, index, offset)
+    return (
+      this.#refusal(wanted) ?? this.#wrote(this.#halves.sender.write(chunks, index, offset, wanted), wanted)
+    )
   }
 
   writeUrgent(bytes: Uint8Array): number {
-    const refused = this.#refusal([bytes], 0, 0)
-    return refused ?? this.#wrote(this.#halves.sender.writeUrgent(bytes), bytes.length)
+    return this.#refusal(bytes.length) ?? this.#wrote(this.#halves.sender.writeUrgent(bytes), bytes.length)
   }
 
   sendLarge(bytes: Uint8Array, done: LargeDone): Status {
@@ -63,10 +64,10 @@ export class Writing {
   }
 
   /** Why nothing can be written now, or what a write to a closed peer answers. */
-  #refusal(chunks: readonly Uint8Array[], index: number, offset: number): number | undefined {
+  #refusal(wanted: number): number | undefined {
     if (!this.#life.canWrite) return -this.#ended()
     const { flags } = this.#halves.receiver
-    if (this.#life.isOver(flags)) return this.#writeToClosed(flags, remaining(chunks, index, offset))
+    if (this.#life.isOver(flags)) return this.#writeToClosed(flags, wanted)
     if (this.#life.moving === 'running') return undefined
     this.#writer = 'blocked'
     return 0
@@ -91,10 +92,4 @@ export class Writing {
     this.#life.bytesWritten += length
     return length
   }
-}
-
-function remaining(chunks: readonly Uint8Array[], index: number, offset: number): number {
-  let bytes = -offset
-  for (let i = index; i < chunks.length; i++) bytes += chunks[i]?.length ?? 0
-  return bytes
 }
