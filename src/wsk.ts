@@ -26,5 +26,7 @@ function make(): Wsk {
   // Counters, `sockswitch ls` and an orderly end; no socket of node:net is touched.
   whole.install(false)
   const { switch: theSwitch, shm, liveness } = whole
-  return createWsk({ switch: theSwitch, tcpip: tcpip(), schedule: shm.schedule, liveness })
+  const subsystem = createWsk({ switch: theSwitch, tcpip: tcpip(), schedule: shm.schedule, liveness })
+  whole.others.add(subsystem)
+  return subsystem
 }

@@ -8,6 +8,7 @@ import { shm } from '../providers/shm/index.ts'
 import type { ShmProvider } from '../providers/shm/index.ts'
 import { FabricProvider } from '../providers/fabric/index.ts'
 import { createSwitch } from '../switch/switch.ts'
+import type { Face } from '../switch/face.ts'
 import type { Switch } from '../switch/switch.ts'
 import { PROFILES, readConfig } from './config.ts'
 import type { Config } from './config.ts'
@@ -20,6 +21,8 @@ import { report } from './report.ts'
 export interface ProcessSwitch {
   readonly switch: Switch
   readonly face: NetFace
+  /** Faces besides that of `node:net`. */
+  readonly others: Set<Face>
   readonly shm: ShmProvider
   /** Between hosts, where the environment asks for it; or why it cannot be had. */
   readonly fabric: FabricProvider | { readonly reason: string } | undefined
@@ -97,6 +100,7 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
   const whole: ProcessSwitch = {
     switch: theSwitch,
     face,
+    others: new Set(),
     shm: provider,
     fabric,
     config,
@@ -126,6 +130,7 @@ const FAREWELL_MS = 500
 // What was written is in the peers' hands already, on this host; an orderly exit adds the end of each stream.
 function goodbye(whole: ProcessSwitch): void {
   whole.face.farewell()
+  for (const face of whole.others) face.farewell()
   if (whole.fabric instanceof FabricProvider) whole.fabric.farewell(FAREWELL_MS)
   if (whole.config.statsFile === undefined) return
   const { stats } = whole.switch

@@ -4,6 +4,7 @@ import { connectionOf } from '../faces/net/graft.ts'
 import { FabricProvider } from '../providers/fabric/index.ts'
 import type { FabricStats } from '../providers/fabric/index.ts'
 import type { TcpHandle } from '../faces/net/internals.ts'
+import type { ConnectionReport } from '../switch/face.ts'
 import type { ProcessSwitch } from './process-switch.ts'
 
 /** What `sockswitch ls` shows of one process; JSON as it is. */
@@ -37,18 +38,7 @@ export interface ListenerRow {
   readonly reason?: string
 }
 
-export interface ConnectionRow {
-  readonly direction: 'in' | 'out'
-  readonly local: SocketAddress | undefined
-  readonly remote: SocketAddress | undefined
-  readonly state: string
-  /** `tcpip`, or the SAN provider that carries it. */
-  readonly provider: string
-  /** Why TCP/IP carries it. */
-  readonly reason?: string
-  readonly bytesRead: number
-  readonly bytesWritten: number
-}
+export type ConnectionRow = ConnectionReport
 
 export interface Counters {
   readonly connects: number
@@ -82,12 +72,18 @@ export function report(whole: ProcessSwitch): ProcessReport {
     mode: whole.config.mode,
     rules: whole.config.rules.map(({ text }) => text),
     providers: [...whole.switch.reports, ...missing(whole)],
-    listeners: whole.face.listeners().map(({ local, providers, reason }) => ({
-      local,
-      providers: ['tcpip', ...providers],
-      ...(reason !== undefined && { reason }),
-    })),
-    connections: [...sanRows(whole), ...tcpRows(whole)],
+    listeners: [whole.face, ...whole.others]
+      .flatMap((face) => [...face.listeners()])
+      .map(({ local, providers, reason }) => ({
+        local,
+        providers: ['tcpip', ...providers],
+        ...(reason !== undefined && { reason }),
+      })),
+    connections: [
+      ...sanRows(whole),
+      ...[...whole.others].flatMap((face) => [...face.connections()]),
+      ...tcpRows(whole),
+    ],
     counters: {
       connects: stats.connects,
       accepts: stats.accepts,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 
 import * as wsk from '../../src/faces/wsk/index.ts'
+import type { SocketCore } from '../../src/faces/wsk/socket.ts'
 import { Calls, Station, begin, events, outcomeOf, overEach, turns } from './station.ts'
 import type { Outcome } from './station.ts'
 
@@ -193,6 +194,29 @@ describe('WSK closing', () => {
       assert.equal(wsk.statusName(status), 'STATUS_CONNECTION_RESET')
       await station.send(near, 'alive')
       assert.equal((await station.receive(far, 5)).toString(), 'alive')
+    },
+  )
+
+  overEach(
+    'a process that ends tells the peers of its SAN connections, as the kernel those of TCP/IP',
+    async (station, { carrier }) => {
+      const [near, far] = await station.pair()
+      const [other, unread] = await station.pair()
+      await station.send(near, 'last words')
+      await station.send(other, 'nobody reads this')
+      // Each of these leaves alone: the whole process would take the other ends with it.
+      for (const leaving of [near, unread]) (leaving as unknown as SocketCore).farewell()
+      if (carrier === 'tcpip') {
+        // The kernel does it, once the process is gone.
+        await station.send(near, ', and more')
+        assert.equal((await station.receive(far, 20)).toString(), 'last words, and more')
+        return
+      }
+      assert.equal((await station.receive(far, 100)).toString(), 'last words')
+      const { status } = await outcomeOf<number>((irp) =>
+        other.dispatch.WskReceive(other, wsk.wskBuf(Buffer.alloc(1)), 0, irp),
+      )
+      assert.equal(wsk.statusName(status), 'STATUS_CONNECTION_RESET')
     },
   )
 

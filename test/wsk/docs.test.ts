@@ -23,7 +23,9 @@ test('docs/wsk.md names every function, control operation and status, and why on
     for (const name of Object.keys(table)) has(`\`${name}\``)
   }
   for (const { name, unsupported } of [...OPTIONS.values(), ...IOCTLS.values()]) {
-    has(unsupported === undefined ? `| \`${name}\`` : `| \`${name}\` | – | – | not supported: ${unsupported} |`)
+    has(
+      unsupported === undefined ? `| \`${name}\`` : `| \`${name}\` | – | – | not supported: ${unsupported} |`,
+    )
   }
   for (const [name, code] of Object.entries(STATUS)) {
     has(`| \`${name}\` | \`0x${code.toString(16).toUpperCase().padStart(8, '0')}\` | ${statusText(code)} |`)

@@ -9,14 +9,12 @@ import { guardHandOffs } from './hand-off.ts'
 import { findInternals } from './internals.ts'
 import type { Internals, TcpHandle } from './internals.ts'
 import { Listening } from './listening.ts'
-import type { ListenerReport } from './listening.ts'
+import type { ListenerReport } from '../../switch/face.ts'
 import { Liveness } from '../../base/liveness.ts'
 import { NativeUse } from './native-use.ts'
 import { ReservedPorts } from './reserved-ports.ts'
 import type { HostTcp } from './reserved-ports.ts'
 import { hookClose, noteReason, reasonOf } from './surroundings.ts'
-
-export type { ListenerReport } from './listening.ts'
 
 export interface NetFaceOptions {
   readonly switch: Switch

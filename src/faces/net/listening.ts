@@ -4,7 +4,7 @@ import { SOMAXCONN } from '../../spi/index.ts'
 import type { Sharing, SocketAddress } from '../../spi/index.ts'
 import { shownIn } from '../../switch/addresses.ts'
 import type { Arrival } from '../../switch/listen.ts'
-import type { Reason } from '../../switch/reasons.ts'
+import type { ListenerReport } from '../../switch/face.ts'
 import type { ListenOptions, SwitchSocket } from '../../switch/socket.ts'
 import { hasRoom, isWorker, loadCluster, onTakeOver } from './cluster.ts'
 import { holdArrivals } from './held-arrivals.ts'
@@ -13,13 +13,6 @@ import type { OwnerServer, TcpHandle } from './internals.ts'
 import { afterClose } from './surroundings.ts'
 import type { ShowAddress, Surroundings } from './surroundings.ts'
 import { HandleTcpSocket } from './tcp-socket.ts'
-
-/** A listener as `sockswitch ls` shows it. */
-export interface ListenerReport {
-  readonly local: SocketAddress
-  readonly providers: readonly string[]
-  readonly reason?: Reason
-}
 
 /** Flag of libuv's bind: several listeners may share the port. */
 const UV_TCP_REUSEPORT = 2
@@ -208,4 +201,3 @@ export class Listening {
 function showFor(family: SocketAddress['family']): ShowAddress {
   return (address) => shownIn(family, address)
 }
-

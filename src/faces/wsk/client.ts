@@ -80,6 +80,10 @@ export class Client {
     return true
   }
 
+  /** Those that are open. */
+  get sockets(): ReadonlySet<SocketCore> {
+    return this.#sockets
+  }
   opened(socket: SocketCore): void {
     this.#hadSocket = true
     this.#sockets.add(socket)

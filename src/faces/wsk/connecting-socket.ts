@@ -1,5 +1,6 @@
 import type { HostSocket, Stream, TcpipArrival } from '../../spi/index.ts'
 import { destinationOf, shownIn } from '../../switch/addresses.ts'
+import type { ConnectionReport } from '../../switch/face.ts'
 import type { SwitchSocket } from '../../switch/socket.ts'
 import { isSockAddr } from './addresses.ts'
 import type { SockAddr } from './addresses.ts'
@@ -143,23 +144,24 @@ export abstract class ConnectingSocket extends SocketCore {
       request.complete(STATUS.STATUS_CANCELLED)
     }
     const destination = destinationOf(remote)
-    const { family } = this.parts
     this.switchSocket?.connect(destination, (outcome) => {
       if (request.over) {
         if (outcome.kind === 'san') outcome.session.reset()
       } else if (outcome.kind === 'san') {
-        const { session, local } = outcome
-        this.#established(session, shownIn(family, local), shownIn(family, destination), buffer, request)
+        const { session: stream, local, provider } = outcome
+        this.#established({ stream, local, remote: destination, provider }, buffer, request)
       } else if (outcome.kind === 'failed') {
         this.#failed(ntStatusOf(outcome.code), request)
       } else if (outcome.status !== 0) {
         this.#failed(ntStatusOf(outcome.status), request)
       } else {
+        const { reason } = outcome
         this.#pendingTcp = (status, stream) => {
           if (stream === undefined) this.#failed(status, request)
           else {
             const local = this.#boundAddress() ?? destination
-            this.#established(stream, local, shownIn(family, destination), buffer, request)
+            const parts = { stream, local, remote: destination, provider: 'tcpip', reason }
+            this.#established(parts, buffer, request)
           }
         }
       }
@@ -174,17 +176,14 @@ export abstract class ConnectingSocket extends SocketCore {
     })
   }
 
-  #established(
-    stream: Stream,
-    local: SockAddr,
-    remote: SockAddr,
-    buffer: WskBuf | null,
-    request: Request,
-  ): void {
+  #established(parts: Omit<Arrived, 'direction'>, buffer: WskBuf | null, request: Request): void {
+    const { family } = this.parts
+    const local = shownIn(family, parts.local)
+    const remote = shownIn(family, parts.remote)
     this.kit.dispatcher.event(() => {
       this.#connecting = undefined
       this.machine.move('connected')
-      const connection = this.adopt({ stream, local, remote }, 0)
+      const connection = this.adopt({ ...parts, local, remote, direction: 'out' }, 0)
       const open = (): void => {
         connection.open()
       }
@@ -280,6 +279,13 @@ export abstract class ConnectingSocket extends SocketCore {
 
   releaseData(list: WskDataIndication): NtStatus {
     return this.#connection?.release(list) ?? STATUS.STATUS_INVALID_PARAMETER
+  }
+
+  override get connectionReport(): ConnectionReport | undefined {
+    return this.state === 'connected' ? this.#connection?.report : undefined
+  }
+  override farewell(): void {
+    if (this.state === 'connected') this.#connection?.farewell()
   }
 
   // --- control ------------------------------------------------------------------------------------------------------

@@ -1,4 +1,6 @@
 import type { Stream, StreamOwner } from '../../spi/index.ts'
+import type { ConnectionReport } from '../../switch/face.ts'
+import type { Reason } from '../../switch/reasons.ts'
 import type { SockAddr } from './addresses.ts'
 import { segmentsOf } from './buffer.ts'
 import type { WskBuf } from './buffer.ts'
@@ -18,6 +20,11 @@ export interface Arrived {
   readonly stream: Stream
   readonly local: SockAddr
   readonly remote: SockAddr
+  readonly direction: 'in' | 'out'
+  /** `tcpip`, or the SAN provider that carries it. */
+  readonly provider: string
+  /** Why TCP/IP carries it. */
+  readonly reason?: Reason
   readonly inspectId?: WskInspectId
   /** Gives back what the connection held besides the stream. */
   readonly release?: () => void
@@ -225,6 +232,17 @@ export class Connection implements StreamOwner {
 
   release(list: WskDataIndication): NtStatus {
     return this.#receiver.release(list) ? STATUS.STATUS_SUCCESS : STATUS.STATUS_INVALID_PARAMETER
+  }
+
+  get report(): ConnectionReport {
+    const { stream, local, remote, direction, provider, reason } = this.arrived
+    const { state, bytesRead, bytesWritten } = stream
+    return { direction, local, remote, state, provider, ...(reason && { reason }), bytesRead, bytesWritten }
+  }
+
+  /** The process ends; the kernel does the same for TCP/IP. */
+  farewell(): void {
+    if (this.arrived.provider !== 'tcpip') this.arrived.stream.close()
   }
 
   get idealBacklog(): number {

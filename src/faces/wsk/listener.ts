@@ -3,9 +3,10 @@ import type { Condition, IncomingRequest } from '../../switch/incoming.ts'
 import { shownIn } from '../../switch/addresses.ts'
 import type { SwitchSocket } from '../../switch/socket.ts'
 import { WSA } from '../../spi/index.ts'
-import type { Stream } from '../../spi/index.ts'
+import type { ListenerReport } from '../../switch/face.ts'
 import { AcceptQueue } from './accept-queue.ts'
 import type { AcceptHost } from './accept-queue.ts'
+import type { Arrived } from './connection.ts'
 import type { SockAddr } from './addresses.ts'
 import { Inspections } from './inspections.ts'
 import { ntStatusOf } from './status.ts'
@@ -43,9 +44,9 @@ export class Listener {
     const { kit } = this.#host
     const status = this.#socket.listen(
       kit.backlog,
-      ({ session, local, remote, request }) => {
+      ({ session, local, remote, provider, request }) => {
         kit.dispatcher.event(() => {
-          this.#offer(session, local, remote, request)
+          this.#offer({ stream: session, local, remote, provider }, request)
         })
       },
       { condition: this.inspections?.condition ?? this.#hasRoom },
@@ -61,9 +62,10 @@ export class Listener {
   arrived(arrival: TcpipArrival): void {
     const { dispatcher } = this.#host.kit
     const { stream, local, remote } = arrival
+    const parts = { stream, local, remote, provider: 'tcpip', reason: 'peer-not-switched' } as const
     dispatcher.event(() => {
       if (this.inspections === undefined) {
-        this.#offer(stream, local, remote, undefined)
+        this.#offer(parts, undefined)
         return
       }
       judgeTcpip(
@@ -73,24 +75,31 @@ export class Listener {
           throw error
         },
         (request) => {
-          this.#offer(stream, local, remote, request)
+          this.#offer(parts, request)
         },
       )
     })
   }
 
-  #offer(stream: Stream, local: SockAddr, remote: SockAddr, request: IncomingRequest | undefined): void {
+  #offer(parts: Omit<Arrived, 'direction' | 'inspectId'>, request: IncomingRequest | undefined): void {
     const inspectId = this.inspections?.established(request)
     this.queue.offer({
-      stream,
-      local: this.#show(local),
-      remote: this.#show(remote),
+      ...parts,
+      local: this.#show(parts.local),
+      remote: this.#show(parts.remote),
+      direction: 'in',
       ...(inspectId !== undefined && { inspectId }),
     })
   }
 
   #show(address: SockAddr): SockAddr {
     return shownIn(this.#host.listener.parts.family, address)
+  }
+
+  get report(): ListenerReport | undefined {
+    const local = this.#tcp.localAddress()
+    const { providers, reason } = this.#socket
+    return local.ok ? { local: local.value, providers, ...(reason && { reason }) } : undefined
   }
 
   close(): void {

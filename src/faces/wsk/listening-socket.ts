@@ -1,3 +1,4 @@
+import type { ListenerReport } from '../../switch/face.ts'
 import { isSockAddr } from './addresses.ts'
 import type { SockAddr } from './addresses.ts'
 import type { Out } from './buffer.ts'
@@ -139,6 +140,10 @@ export class ListeningSocket extends SocketCore {
       if (this.#local !== undefined) address.value = { ...this.#local }
       request.complete(this.#local === undefined ? STATUS.STATUS_INVALID_DEVICE_STATE : STATUS.STATUS_SUCCESS)
     })
+  }
+
+  override get listenerReport(): ListenerReport | undefined {
+    return this.state === 'listening' ? this.#listener?.report : undefined
   }
 
   protected reached(timing: Timing): boolean {

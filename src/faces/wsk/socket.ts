@@ -1,5 +1,6 @@
 import { networkInterfaces } from 'node:os'
 import type { AddressFamily } from '../../spi/index.ts'
+import type { ConnectionReport, ListenerReport } from '../../switch/face.ts'
 import type { SockAddr } from './addresses.ts'
 import { WskList } from './buffer.ts'
 import type { Out } from './buffer.ts'
@@ -61,6 +62,18 @@ export abstract class SocketCore {
 
   get state(): string {
     return this.machine.state
+  }
+
+  /** What `sockswitch ls` shows of it. */
+  get listenerReport(): ListenerReport | undefined {
+    return undefined
+  }
+  get connectionReport(): ConnectionReport | undefined {
+    return undefined
+  }
+  /** The process ends: tells the peer. */
+  farewell(): void {
+    // It has none.
   }
 
   // --- what the categories say --------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 import type { TcpipArrival } from '../../spi/index.ts'
+import type { ListenerReport } from '../../switch/face.ts'
 import type { SockAddr } from './addresses.ts'
 import type { Out } from './buffer.ts'
 import { ConnectingSocket } from './connecting-socket.ts'
@@ -77,6 +78,10 @@ export class StreamSocket extends ConnectingSocket {
     this.#listener = listener
     this.#listenEvents = events
     return status
+  }
+
+  override get listenerReport(): ListenerReport | undefined {
+    return this.state === 'listening' ? this.#listener?.report : undefined
   }
 
   protected tcpArrived(arrival: TcpipArrival): void {

@@ -3,6 +3,7 @@ import type { Clock } from '../../base/clock.ts'
 import { step } from '../../base/machine.ts'
 import type { StateOf, Table } from '../../base/machine.ts'
 import type { TcpipProvider } from '../../spi/index.ts'
+import type { ConnectionReport, Face, ListenerReport } from '../../switch/face.ts'
 import type { Switch } from '../../switch/switch.ts'
 import type { SockAddr } from './addresses.ts'
 import type { Out, WskList } from './buffer.ts'
@@ -23,6 +24,7 @@ import type { Kit, Liveness } from './kit.ts'
 import type { AddrInfo, AddrInfoHints } from './names.ts'
 import { AddressTable } from './sharing.ts'
 import type { SecurityDescriptor } from './sharing.ts'
+import type { SocketCore } from './socket.ts'
 import { STATUS } from './status.ts'
 import type { NtStatus } from './status.ts'
 import { Transports } from './transports.ts'
@@ -211,11 +213,12 @@ export class WskRegistration {
 }
 
 /** The WSK subsystem: where clients register. Several may live in one process; none is global. */
-export class Wsk {
+export class Wsk implements Face {
   /** What sockets can be made of; taking one away closes its sockets by force. */
   readonly transports = new Transports()
   readonly #kit: Kit
   readonly #waiting = new Set<() => void>()
+  readonly #clients = new Set<Client>()
   #ready: boolean
 
   constructor(options: WskOptions) {
@@ -259,6 +262,7 @@ export class Wsk {
     inner.state = step('registration', TRANSITIONS, inner.state, 'register')
     inner.version = npi.dispatch.version
     inner.client = new Client(this.#kit)
+    this.#clients.add(inner.client)
     return STATUS.STATUS_SUCCESS
   }
 
@@ -346,8 +350,27 @@ export class Wsk {
     await new Promise<void>((resolve) => {
       client.end(resolve)
     })
+    this.#clients.delete(client)
     inner.client = undefined
     inner.state = step('registration', TRANSITIONS, inner.state, 'through')
+  }
+
+  // --- in the eyes of the process -----------------------------------------------------------------------------------
+
+  #sockets(): SocketCore[] {
+    return [...this.#clients].flatMap((client) => [...client.sockets])
+  }
+  /** @internal */
+  listeners(): ListenerReport[] {
+    return this.#sockets().flatMap(({ listenerReport }) => listenerReport ?? [])
+  }
+  /** @internal */
+  connections(): ConnectionReport[] {
+    return this.#sockets().flatMap(({ connectionReport }) => connectionReport ?? [])
+  }
+  /** @internal */
+  farewell(): void {
+    for (const socket of this.#sockets()) socket.farewell()
   }
 }
 

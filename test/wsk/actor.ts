@@ -1,0 +1,106 @@
+/** A program of Winsock Kernel that does as it is told and says what happened; no part of it is `node:net`. */
+import { createInterface } from 'node:readline'
+
+import { WskApplication, WskError, sockAddr, statusName, wsk } from '../../src/wsk.ts'
+import type { Connection, Listener } from '../../src/wsk.ts'
+
+type Order = Readonly<Record<string, unknown>>
+
+const provider = wsk()
+const application = new WskApplication(provider)
+const connections = new Map<unknown, Connection>()
+let listener: Listener | undefined
+
+function say(message: object): void {
+  process.stdout.write(`${JSON.stringify(message)}\n`)
+}
+
+function the(key: unknown): Connection {
+  const connection = connections.get(key)
+  if (connection === undefined) throw new Error(`Cannot find connection ${String(key)}`)
+  return connection
+}
+
+/** Who carries each connection, the last one last. */
+function carriers(): { readonly provider: string; readonly reason?: string }[] {
+  return provider.connections().map(({ provider, reason }) => ({ provider, ...(reason && { reason }) }))
+}
+
+const orders: Readonly<Record<string, (order: Order) => Promise<object>>> = {
+  async listen() {
+    listener = await application.listen()
+    return { port: listener.address.port }
+  },
+  async accept({ key }) {
+    if (listener === undefined) throw new Error('Cannot accept: nobody listens')
+    connections.set(key, await listener.next())
+    return carriers().at(-1) ?? {}
+  },
+  async connect({ key, port }) {
+    connections.set(key, await application.connect(sockAddr('127.0.0.1', port as number)))
+    return carriers().at(-1) ?? {}
+  },
+  async send({ key, bytes }) {
+    await the(key).send(Buffer.alloc(bytes as number, 'one of two processes, '))
+    return {}
+  },
+  async receive({ key, bytes }) {
+    const wanted = Buffer.alloc(bytes as number, 'one of two processes, ')
+    const got = Buffer.alloc(wanted.length)
+    const length = await the(key).receive(got)
+    return { length, same: got.equals(wanted) }
+  },
+  /** Sends back whatever comes, to the end; then ends, and closes. */
+  async echo({ key }) {
+    let bytes = 0
+    for await (const piece of the(key)) {
+      bytes += piece.length
+      await the(key).send(piece)
+    }
+    await the(key).end()
+    await the(key).close()
+    return { bytes }
+  },
+  /** Reads to the end, whichever end it is. */
+  async drain({ key }) {
+    let bytes = 0
+    try {
+      for await (const piece of the(key)) bytes += piece.length
+      return { bytes, end: 'graceful' }
+    } catch (error) {
+      if (!(error instanceof WskError)) throw error
+      return { bytes, end: statusName(error.status) }
+    }
+  },
+  async end({ key }) {
+    await the(key).end()
+    return {}
+  },
+  async close({ key }) {
+    await the(key).close()
+    return {}
+  },
+  async stop() {
+    await listener?.close()
+    await application[Symbol.asyncDispose]()
+    return {}
+  },
+  exit({ code }) {
+    process.exit(code as number)
+  },
+}
+
+createInterface({ input: process.stdin })
+  .on('line', (line) => {
+    const order = JSON.parse(line) as Order
+    const done = orders[order['command'] as string]?.(order)
+    done?.then(
+      (answer) => {
+        say({ id: order['id'], ...answer })
+      },
+      (error: unknown) => {
+        say({ id: order['id'], error: (error as Error).message })
+      },
+    )
+  })
+  .on('close', () => process.exit(3))
