@@ -3,9 +3,12 @@ import type { Overlapped, Result, Status, SwitchHandle, Upcalls, WsaCode } from 
 
 /** The switch descriptor of one SAN socket: carries the provider's context until it is closed. */
 class Handle {
+  /** Whose descriptor it is: to another switch it means nothing. */
+  readonly table: UpcallTable
   context: object | undefined
 
-  constructor(context: object) {
+  constructor(table: UpcallTable, context: object) {
+    this.table = table
     this.context = context
   }
 }
@@ -31,11 +34,11 @@ export class UpcallTable implements Upcalls {
 
   createSocketHandle(context: object): Result<SwitchHandle> {
     this.#open += 1
-    return success(new Handle(context) as unknown as SwitchHandle)
+    return success(new Handle(this, context) as unknown as SwitchHandle)
   }
 
   querySocketHandleContext(handle: SwitchHandle): Result<object> {
-    const found = own(handle)?.context
+    const found = this.#own(handle)?.context
     return found === undefined ? failure(WSA.WSAENOTSOCK) : success(found)
   }
 
@@ -45,21 +48,21 @@ export class UpcallTable implements Upcalls {
     status: 0 | WsaCode,
     bytes: number,
   ): Status {
-    if (own(handle)?.context === undefined) return WSA.WSAEINVAL
+    if (this.#own(handle)?.context === undefined) return WSA.WSAEINVAL
     overlapped.completed?.(status, bytes)
     return 0
   }
 
   closeSocketHandle(handle: SwitchHandle): Status {
-    const found = own(handle)
+    const found = this.#own(handle)
     if (found?.context === undefined) return WSA.WSAENOTSOCK
     found.context = undefined
     this.#open -= 1
     if (this.#open === 0) this.#onIdle?.()
     return 0
   }
-}
 
-function own(handle: SwitchHandle): Handle | undefined {
-  return handle instanceof Handle ? handle : undefined
+  #own(handle: SwitchHandle): Handle | undefined {
+    return handle instanceof Handle && handle.table === this ? handle : undefined
+  }
 }

@@ -63,11 +63,12 @@ export interface Told {
   readonly times: () => number
 }
 
-export function told(): Told {
+export function told({ silent = false } = {}): Told {
   let times = 0
   let overlapped: Overlapped | undefined
   const ended = new Promise<readonly [string, number]>((resolve) => {
     overlapped = new Overlapped({
+      silent,
       completed: (status, bytes) => {
         times += 1
         resolve([nameOf(status), bytes])

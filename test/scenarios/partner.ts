@@ -1,0 +1,77 @@
+import { fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+
+import type { Fault } from '../../src/providers/wrap/index.ts'
+import { Mailbox } from '../support/waiting.ts'
+import type { Line, Role } from './party.ts'
+
+const PROGRAM = fileURLToPath(import.meta.resolve(`./partner-process${import.meta.url.slice(-3)}`))
+
+/** What a partner is told to play. */
+export interface Part {
+  readonly title: string
+  readonly role: Role
+  readonly faults?: readonly Fault[]
+}
+
+/** What the two processes say to each other. */
+export type Word =
+  | { readonly is: 'part'; readonly part: Part }
+  | { readonly is: 'line'; readonly value: unknown }
+  /** It is to end, whatever it waits for. */
+  | { readonly is: 'stop' }
+  /** The part is over; how it failed, if it did. */
+  | { readonly is: 'over'; readonly failure?: string }
+
+/** A process that plays the other role, one part after the other. */
+export class Partner {
+  readonly #child: ChildProcess
+  #box = new Mailbox()
+  /** It has died of its part, as it was to. */
+  isGone = false
+
+  constructor() {
+    this.#child = fork(PROGRAM, { serialization: 'advanced' })
+    this.#child.on('message', (word: Word) => {
+      this.#box.put(word.is, word.is === 'line' ? word.value : word)
+    })
+    this.#child.on('exit', (code, signal) => {
+      this.isGone = true
+      const failure = signal === 'SIGKILL' ? undefined : `the partner has ended: ${String(code ?? signal)}`
+      this.#box.put('over', { is: 'over', ...(failure !== undefined && { failure }) })
+    })
+  }
+
+  readonly line: Line = {
+    tell: (value) => {
+      this.#say({ is: 'line', value })
+    },
+    hear: async () => await this.#box.take('line'),
+  }
+
+  /** Resolves when the part is over; rejects when it failed. */
+  async play(part: Part, over: AbortSignal): Promise<void> {
+    this.#box = new Mailbox()
+    this.#say({ is: 'part', part })
+    const stop = (): void => {
+      this.#say({ is: 'stop' })
+    }
+    over.addEventListener('abort', stop)
+    const { failure } = (await this.#box.take('over')) as Extract<Word, { is: 'over' }>
+    over.removeEventListener('abort', stop)
+    if (failure !== undefined) throw new Error(`The ${part.role} says: ${failure}`)
+  }
+
+  #say(word: Word): void {
+    if (!this.isGone) this.#child.send(word)
+  }
+
+  async end(): Promise<void> {
+    if (this.isGone) return
+    const exit = once(this.#child, 'exit')
+    this.#child.disconnect()
+    await exit
+  }
+}
