@@ -7,6 +7,7 @@ import { LOCAL, nameOf, readToEnd, told, valueOf } from '../winsock/pair.ts'
 import type { Journal } from '../switch/spy.ts'
 import { connect, freed, hear, listen, listenQuietly } from './party.ts'
 import type { Scenarios } from './party.ts'
+import { connectBare, listenBare } from './wire.ts'
 
 const SOCK_DGRAM = 2
 const SOCK_RAW = 3
@@ -276,6 +277,31 @@ export const STARTING: Scenarios = [
       assert.equal(nameOf(winsock.socket()), 'WSANOTINITIALISED')
       await freed(journal)
       party.line.tell('over')
+    },
+  },
+
+  {
+    title: 'D28 WSD-CLEAN-2 WSD-CLEAN-4 an open connection ends with its provider, as a reset at both ends',
+    server: async (party) => {
+      const wire = await listenBare(party, party.own).next()
+      assert.equal(String(await wire.read(4)), 'said')
+      await wire.write(Buffer.from('unread'))
+      party.line.tell('written')
+      assert.equal(await wire.end(), 'reset')
+      wire.session.close()
+    },
+    client: async (party) => {
+      const computer = party.computer()
+      const wire = await connectBare(computer, await hear<SocketAddress>(party))
+      await wire.write(Buffer.from('said'))
+      assert.equal(await hear(party), 'written')
+      computer.switch.close()
+      // Until it is told, what is there can be looked at.
+      assert.equal(wire.session.available, 6)
+      assert.equal(await wire.until(() => (wire.session.readEnd() === 'more' ? undefined : 'told')), 'told')
+      assert.equal(wire.session.readEnd(), 'reset')
+      assert.ok(wire.session.write([Buffer.from('x')]) < 0)
+      wire.session.close()
     },
   },
 

@@ -379,7 +379,10 @@ export class Link implements Notifiable {
         this.#holders[id]?.linkDown(code)
       })
     }
-    this.#releaseWhenUnheld()
+    // Whoever was using the memory hears of it first.
+    this.#host.turns.schedule(() => {
+      this.#releaseWhenUnheld()
+    })
   }
 
   // What the peer has announced is still delivered, each in a turn of its own; then its connections end.

@@ -229,12 +229,12 @@ export class Session implements Stream {
     this.#settle(status)
     const { state } = this.#life
     if (state === 'closed') return
+    if (status === WSA.WSA_OPERATION_ABORTED) {
+      this.#providerEnded()
+      return
+    }
     if (status === 0) this.#post()
-    // Aborted without a close of ours: the provider was shut down.
-    else
-      this.#life.hear(
-        status === WSA.WSAECONNABORTED || status === WSA.WSA_OPERATION_ABORTED ? 'vanished' : 'left',
-      )
+    else this.#life.hear(status === WSA.WSAECONNABORTED ? 'vanished' : 'left')
     if (state === 'negotiating') {
       // Whoever takes the connection looks for itself what came along, in a turn of its own.
       this.reconsider()
@@ -248,6 +248,13 @@ export class Session implements Stream {
     // Reading first, as the kernel's events come; either may close the session.
     if (this.#life.canRead) this.#owner?.readable()
     if (this.#writing.isWaitedFor) this.#owner?.writable()
+  }
+
+  // Aborted without a close of ours: the provider was shut down, and takes the memory away.
+  #providerEnded(): void {
+    this.#life.leave()
+    this.#owner?.readable()
+    this.#owner?.writable()
   }
 
   /** Ends what waits for the peer, where it has done its part, or can no more. */
