@@ -93,6 +93,8 @@ function run(address: string, command: readonly string[]): void {
       all = all.subarray(end)
     }
   })
+  // Our own input may go on for ever.
+  socket.on('end', () => socket.destroy())
   socket.on('error', (error) => process.stderr.write(`Cannot reach ${address}: ${error.message}\n`))
   socket.on('close', () => {
     if (exit.signal !== null) process.kill(process.pid, exit.signal)
