@@ -209,7 +209,7 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
   // The link from `local` to whoever listens at `destination`; it may still be coming up.
   #linkTo(local: SocketAddress, destination: SocketAddress): Result<Link> {
     const known = this.#routes.find(local, destination)
-    if (known !== undefined) return known.promising ? success(known) : failure(WSA.WSAETIMEDOUT)
+    if (known !== undefined) return known.promising ? success(known) : failure(WSA.WSATRY_AGAIN)
     if (this.#routes.isSilent(destination)) return failure(WSA.WSAETIMEDOUT)
     if (!this.#mayLinkTo(destination.address)) return failure(WSA.WSAEPROCLIM)
     const service = serviceOf(this.#purpose.name, destination.port)
