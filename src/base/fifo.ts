@@ -47,6 +47,17 @@ export class Fifo<T> {
     this.#length = 0
   }
 
+  /** Takes the first item that `matches` out of its place; undefined when none does. */
+  take(matches: (item: T) => boolean): T | undefined {
+    let found: T | undefined
+    for (let left = this.#length; left > 0; left--) {
+      const item = this.shift() as T
+      if (found === undefined && matches(item)) found = item
+      else this.push(item)
+    }
+    return found
+  }
+
   #grow(): void {
     const { length } = this.#ring
     const ring = [...this.#ring.slice(this.#head), ...this.#ring.slice(0, this.#head)]

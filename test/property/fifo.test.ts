@@ -5,17 +5,17 @@ import fc from 'fast-check'
 import { Fifo } from '../../src/base/fifo.ts'
 
 type Step =
-  | { readonly kind: 'push'; readonly item: number }
+  | { readonly kind: 'push' | 'take'; readonly item: number }
   /** Many at once, so that it moves its items together. */
   | { readonly kind: 'pushMany' | 'shiftMany'; readonly count: number }
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  fc.record({ kind: fc.constant('push'), item: fc.integer({ min: 0, max: 20 }) }),
+  fc.record({ kind: fc.constantFrom('push', 'take'), item: fc.integer({ min: 0, max: 20 }) }),
   fc.record({ kind: fc.constant('shiftMany'), count: fc.integer({ min: 1, max: 3 }) }),
   fc.record({ kind: fc.constantFrom('pushMany', 'shiftMany'), count: fc.integer({ min: 1, max: 3000 }) }),
 )
 
-test('a Fifo gives back what it was given, in order, however many come and go at once', () => {
+test('a Fifo gives back what it was given, in order, however many come and go at once, and whatever is taken out of its middle', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
       const fifo = new Fifo<number>()
@@ -26,6 +26,15 @@ test('a Fifo gives back what it was given, in order, however many come and go at
             fifo.push(each.item)
             model.push(each.item)
             break
+          case 'take': {
+            const at = model.indexOf(each.item)
+            assert.equal(
+              fifo.take((item) => item === each.item),
+              at >= 0 ? each.item : undefined,
+            )
+            if (at >= 0) model.splice(at, 1)
+            break
+          }
           case 'pushMany':
             for (let i = 0; i < each.count; i++) {
               fifo.push(i % 23)

@@ -21,6 +21,7 @@ import { nameOf, valueOf } from './pair.ts'
 
 const HOST = '127.0.0.1'
 const CONNECT_TIMEOUT_MS = 50
+const RDMA = { maxBytes: 8000, thresholdBytes: 3000 }
 
 /** A TCP/IP that has ports and no network: nothing connects over it, so that whatever connects does so over a SAN. */
 function portsOnly(ports: Iterator<number>): TcpipProvider {
@@ -185,7 +186,10 @@ export class World {
     const ports = numbers()
     const side = (): Side => {
       const journal = new Journal()
-      const san = spy(loopback({ network }), 'san', journal)
+      // Some can move application memory, at once or in their time, and some cannot.
+      const rdma = this.#random.chance(0.6) ? RDMA : undefined
+      const slowReads = this.#random.chance(0.5)
+      const san = spy(loopback({ network, limits: { rdma }, slowReads }), 'san', journal)
       const theSwitch = createSwitch({ san: [san], clock: this.#clock, connectTimeoutMs: CONNECT_TIMEOUT_MS })
       const winsock = new Winsock({ switch: theSwitch, tcpip: portsOnly(ports), clock: this.#clock })
       valueOf(winsock.startup())
@@ -285,7 +289,8 @@ export class World {
         const pending = actor.ops.filter(({ kind, overlapped }) => overlapped.pending && kind !== 'connect')
         if (pending.length === 0) break
         const op = random.pick(pending)
-        if (op.kind === 'send' && actor.out !== undefined) actor.out.isBroken = true
+        // What the peer reads from where it is may cost the connection.
+        if (op.kind === 'send') this.#breakBoth(actor)
         this.#enter(() => (op.owner ?? socket).cancel(op.overlapped))
         break
       }
@@ -471,9 +476,13 @@ export class World {
     const readers = this.#actors.filter(
       ({ state, in: into }) => state === 'connected' && into?.isBroken === false,
     )
-    for (const { socket, ops } of readers) {
-      for (const { kind, overlapped, owner } of ops)
-        if (kind === 'receive' && overlapped.pending) (owner ?? socket).cancel(overlapped)
+    for (const actor of readers) {
+      for (const { kind, overlapped, owner } of actor.ops) {
+        if (kind !== 'receive' || !overlapped.pending) continue
+        ;(owner ?? actor.socket).cancel(overlapped)
+        // An accept that goes back takes its connection with it.
+        if (owner !== undefined) this.#breakBoth(actor)
+      }
     }
     for (let i = 0; i < 60; i++) {
       await settle(2)

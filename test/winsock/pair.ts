@@ -30,6 +30,7 @@ export function program(san?: SanProvider, options: Omit<SwitchOptions, 'san'> =
     switch: theSwitch,
     tcpip: tcpip(),
     schedule,
+    ...(options.clock === undefined ? {} : { clock: options.clock }),
     onCleanup: () => {
       theSwitch.close()
     },

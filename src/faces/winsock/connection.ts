@@ -16,7 +16,7 @@ import type { Home } from './home.ts'
 import type { OptionStore } from './option-store.ts'
 import { Receiving } from './receiving.ts'
 import { Sending } from './sending.ts'
-import { urgentOf } from './urgent.ts'
+import { sessionOf } from './session-of.ts'
 
 /** What a connected socket has: both directions, and both names as the family of the socket shows them. */
 export class Connection implements StreamOwner {
@@ -29,8 +29,6 @@ export class Connection implements StreamOwner {
   readonly sending: Sending
   readonly receiving: Receiving
   readonly #events: SocketEventRecord
-  /** Told once nothing waits to be sent any more. */
-  onDrained: (() => void) | undefined
 
   constructor(
     home: Home,
@@ -45,9 +43,9 @@ export class Connection implements StreamOwner {
     this.remote = shownIn(family, remote)
     this.since = home.clock.now()
     this.#events = events
-    this.sending = new Sending(stream, home.completion, events, () => options.value('SO_SNDBUF'))
+    this.sending = new Sending(home, stream, events, () => options.value('SO_SNDBUF'))
     this.receiving = new Receiving(stream, home.completion, events)
-    const session = urgentOf(stream)
+    const session = sessionOf(stream)
     if (session !== undefined) session.urgentInline = options.value('SO_OOBINLINE') !== 0
     stream.attach(this)
     // What came along with the connection was told to nobody.
@@ -64,7 +62,6 @@ export class Connection implements StreamOwner {
 
   writable(): void {
     this.sending.writable()
-    if (this.sending.drained) this.onDrained?.()
   }
 
   urgent(): void {

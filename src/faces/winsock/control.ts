@@ -8,7 +8,7 @@ import type { OptionHost } from './option-store.ts'
 import { EXTENSIONS, IOCTLS } from './options.ts'
 import type { ExtensionName, IoctlName, IoctlRow, OptionName } from './options.ts'
 import type { WinsockState } from './socket-state.ts'
-import { urgentOf } from './urgent.ts'
+import { sessionOf } from './session-of.ts'
 
 /** What options and control codes ask of a socket. */
 export interface Controlled {
@@ -66,7 +66,7 @@ export class Control implements OptionHost {
         stream?.setOption(option, value)
         return 0
       case 'SO_OOBINLINE': {
-        const session = stream && urgentOf(stream)
+        const session = stream && sessionOf(stream)
         if (session !== undefined) session.urgentInline = value !== 0
         return 0
       }
@@ -99,7 +99,7 @@ export class Control implements OptionHost {
       case 'SIOCATMARK':
         return connection === undefined
           ? failure(row.error)
-          : success(urgentOf(connection.stream)?.atMark ?? true)
+          : success(sessionOf(connection.stream)?.atMark ?? true)
       case 'SIO_ADDRESS_LIST_QUERY':
         return success(hostAddresses(this.#socket.family))
       case 'SIO_GET_EXTENSION_FUNCTION_POINTER':

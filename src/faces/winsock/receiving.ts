@@ -5,7 +5,7 @@ import { lengthOf } from './buffers.ts'
 import type { Completion } from './completion.ts'
 import { FD_CLOSE, FD_OOB, FD_READ, MSG_OOB, MSG_PEEK, MSG_WAITALL } from './constants.ts'
 import type { SocketEventRecord } from './event-record.ts'
-import { urgentOf } from './urgent.ts'
+import { sessionOf } from './session-of.ts'
 
 /** An overlapped receive; its buffers are the socket's until it has ended. */
 interface Receive {
@@ -88,7 +88,7 @@ export class Receiving {
   }
 
   #receiveUrgent(buffers: readonly Uint8Array[], peek: boolean): Result<number> {
-    const session = urgentOf(this.#stream)
+    const session = sessionOf(this.#stream)
     if (session === undefined) return failure(WSA.WSAEOPNOTSUPP)
     this.#events.arm(FD_OOB)
     const target = buffers.find((buffer) => buffer.length > 0)
@@ -137,7 +137,7 @@ export class Receiving {
 
   /** What holds now, for an application that has just asked to be told. */
   tellNow(): void {
-    const session = urgentOf(this.#stream)
+    const session = sessionOf(this.#stream)
     if (session !== undefined && session.readUrgent(true) >= 0) this.#events.record(FD_OOB)
     this.#tell()
   }
@@ -182,15 +182,9 @@ export class Receiving {
 
   /** Takes one receive back; false when it is not waiting. */
   cancel(overlapped: Overlapped): boolean {
-    const kept: Receive[] = []
-    let found = false
-    for (let receive = this.#waiting.shift(); receive !== undefined; receive = this.#waiting.shift()) {
-      if (receive.overlapped === overlapped) found = true
-      else kept.push(receive)
-    }
-    for (const receive of kept) this.#waiting.push(receive)
-    if (found) this.#completion.end(overlapped, WSA.WSA_OPERATION_ABORTED, 0)
-    return found
+    if (this.#waiting.take((receive) => receive.overlapped === overlapped) === undefined) return false
+    this.#completion.end(overlapped, WSA.WSA_OPERATION_ABORTED, 0)
+    return true
   }
 
   cancelAll(status: WsaCode): void {

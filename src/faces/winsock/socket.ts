@@ -277,7 +277,7 @@ export class WinsockSocket extends SocketCore {
   lingering(told: () => void): number {
     const linger = this.options.value('SO_LINGER')
     if (linger <= 0 || this.connection === undefined || this.connection.sending.drained) return 0
-    this.connection.onDrained = told
+    this.connection.sending.onDrained = told
     return linger
   }
 }

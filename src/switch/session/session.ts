@@ -116,6 +116,11 @@ export class Session implements Stream {
     return this.#halves.large?.thresholdBytes ?? Infinity
   }
 
+  /** The most that one large send takes; 0 where there are none. */
+  get largeMaxBytes(): number {
+    return this.#halves.large?.maxBytes ?? 0
+  }
+
   shutdown(): void {
     this.#writing.shutdown()
   }
