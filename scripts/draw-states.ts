@@ -4,10 +4,10 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { TRANSITIONS as FABRIC_LINK } from '../src/providers/fabric/link-state.ts'
 import { TRANSITIONS as WINSOCK } from '../src/faces/winsock/socket-state.ts'
 import { TRANSITIONS as OFFER } from '../src/providers/shm/offer-state.ts'
 import { TRANSITIONS as SHM_CONNECTION } from '../src/providers/shm/connection-state.ts'
+import { TRANSITIONS as LINK } from '../src/san/link-state.ts'
 import { TRANSITIONS as SAN_SOCKET } from '../src/san/socket-state.ts'
 import { TRANSITIONS as INSPECTION } from '../src/faces/wsk/inspections.ts'
 import { TRANSITIONS as IRP } from '../src/faces/wsk/irp.ts'
@@ -100,10 +100,10 @@ const MACHINES: readonly Machine[] = [
     table: OFFER,
   },
   {
-    title: 'A link over a fabric',
-    source: 'src/providers/fabric/link-state.ts',
+    title: 'A link between two event loops, over shared memory or a fabric',
+    source: 'src/san/link-state.ts',
     starts: ['opening'],
-    table: FABRIC_LINK,
+    table: LINK,
   },
   {
     title: 'A registration with WSK',

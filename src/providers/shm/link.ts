@@ -2,7 +2,11 @@ import { WSA, failure, success } from '../../spi/index.ts'
 import type { Result, WsaCode } from '../../spi/index.ts'
 import type { Clock, Cancel } from '../../base/clock.ts'
 import type { ShmNative, Watcher } from '../../native/shm.ts'
-import { codeOf } from './errno.ts'
+import { step } from '../../base/machine.ts'
+import { TRANSITIONS } from '../../san/link-state.ts'
+import type { LinkEvent, LinkState } from '../../san/link-state.ts'
+import type { Bell } from './bell.ts'
+import { adoptPeerSide, offerOwnSide } from './handshake.ts'
 import * as layout from './layout.ts'
 import type { ShmLimits } from './limits.ts'
 import { LinkMemory } from './link-memory.ts'
@@ -13,6 +17,7 @@ import { IncomingNotifications, OutgoingNotifications } from './notifications.ts
 import type { NotificationKind } from './notifications.ts'
 import { closeAll } from './segments.ts'
 import type { ByteBudget, Segment } from './segments.ts'
+import { SlotTable } from './slot-table.ts'
 import type { Peer } from './trust.ts'
 import type { Notifiable, Turns } from '../../native/turns.ts'
 
@@ -41,8 +46,6 @@ export interface LinkHost {
   regrouped(link: Link, member: number, members: readonly number[]): void
 }
 
-type LinkState = 'opening' | 'up' | 'down' | 'released'
-
 /**
  * The memory and the channel between two event loops, shared by all connections that the opener makes to the acceptor.
  * Each side writes its own segments and reads the peer's; whatever it reads there it checks. The channel passes further
@@ -54,13 +57,13 @@ export class Link implements Notifiable {
   readonly name: string
   /** Opener: requests that the acceptor has not answered yet. */
   unanswered = 0
+  /** Entries of the peer's ring about slots that never were. */
+  unknownNotifications = 0
+  /** The memory in which its slots and rings lie. */
+  readonly memory: LinkMemory
   readonly #host: LinkHost
   readonly #fd: number
-  readonly #memory: LinkMemory
-  readonly #holders: (SlotHolder | undefined)[] = []
-  readonly #freeIds: number[] = []
-  /** Acceptor: the generation of the last request seen in each slot; each is taken once, however often it is announced. */
-  readonly #requests: number[] = []
+  readonly #slots: SlotTable
   #peer: Peer
   #watcher: Watcher | undefined
   #state: LinkState = 'opening'
@@ -68,23 +71,21 @@ export class Link implements Notifiable {
   /** The segments 0, with the cursors and the notification rings. */
   #own: Segment | undefined
   #theirs: Segment | undefined
-  #peerStatus: Int32Array<ArrayBuffer> | undefined
-  #doorbell = -1
-  #rungEpoch = 0
+  #bell: Bell | undefined
   #outgoing: OutgoingNotifications | undefined
   #incoming: IncomingNotifications | undefined
-  #held = 0
   /** The other end, where it is in this very loop. */
   #twin: Link | undefined
   #cancelIdle: Cancel | undefined
-  #unknownNotifications = 0
+
   constructor(host: LinkHost, role: Link['role'], fd: number, name: string, peer: Peer) {
     this.#host = host
     this.role = role
     this.#fd = fd
     this.name = name
     this.#peer = peer
-    this.#memory = new LinkMemory(host.native, fd, host.budget, host.limits.maxBytesPerLink, () => {
+    this.#slots = new SlotTable(host.limits.maxConnectionsPerLink)
+    this.memory = new LinkMemory(host.native, fd, host.budget, host.limits.maxBytesPerLink, () => {
       this.readChannel()
     })
   }
@@ -100,11 +101,7 @@ export class Link implements Notifiable {
 
   /** Slots in use or lingering. */
   get held(): number {
-    return this.#held
-  }
-
-  get unknownNotifications(): number {
-    return this.#unknownNotifications
+    return this.#slots.held
   }
 
   get withinLoop(): boolean {
@@ -116,9 +113,13 @@ export class Link implements Notifiable {
     return (this.role === 'opener' ? this.#own : this.#theirs)?.words[layout.LINK_ID]
   }
 
-  /** The memory in which its slots and rings lie. */
-  get memory(): LinkMemory {
-    return this.#memory
+  #move(event: LinkEvent): void {
+    this.#state = step('link', TRANSITIONS, this.#state, event)
+  }
+
+  /** It has a channel. */
+  get #lives(): boolean {
+    return this.#state === 'opening' || this.#state === 'up'
   }
 
   // --- making it ----------------------------------------------------------------------------------------------------
@@ -129,12 +130,12 @@ export class Link implements Notifiable {
    */
   open(member?: number): WsaCode | 0 {
     const segmentBytes = layout.LINK_SEGMENT_BYTES
-    const status = this.#offer({ kind: 'open', segmentBytes, name: this.name, ...(member !== undefined && { member }) })
-    if (status !== 0) return status
-    this.#watcher = this.#host.turns.watch(this.#fd, () => {
-      this.readChannel()
+    return this.#offer({
+      kind: 'open',
+      segmentBytes,
+      name: this.name,
+      ...(member !== undefined && { member }),
     })
-    return 0
   }
 
   /** Acceptor: takes the opener's memory and offers ours. After a failure only {@link fail} is left to do. */
@@ -142,51 +143,34 @@ export class Link implements Notifiable {
     const adopted = this.#adopt(segmentBytes, fds)
     if (adopted !== 0) return adopted
     const status = this.#offer({ kind: 'welcome', segmentBytes: layout.LINK_SEGMENT_BYTES })
-    if (status !== 0) return status
-    this.#watcher = this.#host.turns.watch(this.#fd, () => {
-      this.readChannel()
-    })
-    this.#up()
-    return 0
+    if (status === 0) this.#up()
+    return status
   }
 
   #offer(message: LinkMessage): WsaCode | 0 {
-    const { native, turns } = this.#host
-    const created = this.#memory.create()
-    if (!created.ok) return created.error
-    const { fd, segment } = created.value
-    this.#own = segment
-    this.#outgoing = new OutgoingNotifications(segment.words)
-    if (this.role === 'opener') segment.words[layout.LINK_ID] = Math.floor(Math.random() * 2 ** 31)
-    const sent = native.send(this.#fd, encodeMessage(message), [fd, turns.poller.doorbell, turns.poller.statusFd])
-    native.close(fd)
-    return sent === 0 ? 0 : codeOf(sent)
+    const own = offerOwnSide(this.#host, this.memory, this.#fd, message)
+    if (typeof own === 'number') return own
+    this.#own = own
+    this.#outgoing = new OutgoingNotifications(own.words)
+    this.#watcher = this.#host.turns.watch(this.#fd, () => {
+      this.readChannel()
+    })
+    return 0
   }
 
-  /** Maps what the peer offers, after checking all of it. Closes `fds`, but the doorbell when it is good. */
   #adopt(segmentBytes: number, fds: readonly number[]): WsaCode | 0 {
-    const { native } = this.#host
-    const [segmentFd, doorbell, statusFd] = fds
-    const complete = fds.length === 3 && segmentFd !== undefined && doorbell !== undefined && statusFd !== undefined
-    if (!complete || segmentBytes !== layout.LINK_SEGMENT_BYTES || !native.isDoorbell(doorbell)) {
-      closeAll(native, fds)
-      return WSA.WSAEFAULT
-    }
-    this.#doorbell = doorbell
-    const segment = this.#memory.adopt(segmentFd)
-    const status = native.mapMemory(statusFd, layout.STATUS_BYTES)
-    closeAll(native, [segmentFd, statusFd])
-    if (typeof status !== 'number') this.#peerStatus = new Int32Array(status)
-    if (typeof segment === 'number') return segment
-    this.#theirs = segment
-    return typeof status === 'number' ? codeOf(status) : 0
+    const peer = adoptPeerSide(this.#host.native, this.memory, segmentBytes, fds)
+    if (typeof peer === 'number') return peer
+    this.#theirs = peer.segment
+    this.#bell = peer.bell
+    return 0
   }
 
   #up(): void {
     const own = this.#own
     const theirs = this.#theirs
     if (own === undefined || theirs === undefined) return
-    this.#state = 'up'
+    this.#move('connected')
     this.#incoming = new IncomingNotifications(own.words, theirs.words)
     this.#index = this.#host.turns.add(this)
     this.#host.turns.poller.watch(
@@ -197,7 +181,7 @@ export class Link implements Notifiable {
       layout.NOTIFY_CONSUMED * 4,
     )
     // What we asked for before the peer could be rung.
-    this.#ring()
+    this.#bell?.ring()
     this.#catchUp()
   }
 
@@ -205,7 +189,7 @@ export class Link implements Notifiable {
 
   /** Takes every message that has arrived. Nothing on the channel waits for long: what is sent is there. */
   readChannel(): void {
-    while (this.#state === 'opening' || this.#state === 'up') {
+    while (this.#lives) {
       const received = this.#host.native.receive(this.#fd)
       if (typeof received === 'number') {
         if (received === -EMSGSIZE) this.fail(WSA.WSAEMFILE)
@@ -227,7 +211,7 @@ export class Link implements Notifiable {
         this.#up()
         return true
       }
-      if (message.kind === 'segment' && this.#state === 'up') return this.#memory.accept(message, fds)
+      if (message.kind === 'segment' && this.#state === 'up') return this.memory.accept(message, fds)
       if (message.kind === 'group' && this.role === 'opener' && this.#state === 'up' && fds.length === 0) {
         // Whom we entered was the head; it has the right to let another process speak for it.
         this.#peer = { ...this.#peer, pid: message.processId }
@@ -245,29 +229,22 @@ export class Link implements Notifiable {
 
   /** Acceptor: says which member of its group it is. An opener that does not read this spreads less evenly, no more. */
   tellGroup(member: number, members: readonly number[]): void {
-    if (this.#state === 'up') this.#host.native.send(this.#fd, encodeMessage({ kind: 'group', member, processId: process.pid, members }), [])
+    if (this.#state !== 'up') return
+    const message = encodeMessage({ kind: 'group', member, processId: process.pid, members })
+    this.#host.native.send(this.#fd, message, [])
   }
 
   // --- notifications ------------------------------------------------------------------------------------------------
 
   /** Tells the peer to look at slot `id`, or that we are through with it; unless it is about to look anyway. */
   notify(id: number, kind: NotificationKind = 'signal'): void {
-    if (this.#outgoing === undefined || this.#state === 'down' || this.#state === 'released') return
+    if (this.#outgoing === undefined || !this.#lives) return
     const outcome = this.#outgoing.append(id, kind, this.#theirs?.words)
     if (outcome === 'pending') return
     // An honest peer cannot let the ring fill.
     if (outcome === 'full') this.#failLater()
-    else if (this.#twin === undefined) this.#ring()
+    else if (this.#twin === undefined) this.#bell?.ring()
     else this.#host.turns.schedule(this.#twin.#dispatchJob)
-  }
-
-  #ring(): void {
-    const status = this.#peerStatus
-    if (status === undefined || Atomics.load(status, layout.STATUS_SLEEPING) === 0) return
-    const epoch = Atomics.load(status, layout.STATUS_EPOCH)
-    if (epoch === this.#rungEpoch) return
-    this.#rungEpoch = epoch
-    this.#host.native.ring(this.#doorbell)
   }
 
   dispatchOne(): boolean {
@@ -279,13 +256,14 @@ export class Link implements Notifiable {
       return true
     }
     const { id, kind } = incoming
-    const holder = this.#holders[id]
+    const holder = this.#slots.holder(id)
     if (kind === 'signal') holder?.notified()
     else holder?.ended()
     // A holder that has just let go may have made room for a new request in the same slot.
-    if (this.#holders[id] !== undefined) return true
-    if (this.role === 'acceptor' && id < this.#host.limits.maxConnectionsPerLink) this.#host.requested(this, id)
-    else if (id >= this.#holders.length) this.#unknownNotifications += 1
+    if (this.#slots.holder(id) !== undefined) return true
+    if (this.role === 'acceptor' && id < this.#host.limits.maxConnectionsPerLink)
+      this.#host.requested(this, id)
+    else if (id >= this.#slots.length) this.unknownNotifications += 1
     return true
   }
 
@@ -312,50 +290,46 @@ export class Link implements Notifiable {
 
   /** Opener: an unused slot, and our side of it. The caller becomes its holder. */
   takeSlot(holder: SlotHolder): Result<{ readonly id: number; readonly own: SlotView }> {
-    const id = this.#freeIds.pop() ?? this.#holders.length
-    if (id >= this.#host.limits.maxConnectionsPerLink) return failure(WSA.WSAEPROCLIM)
-    const own = this.#memory.ownSlot(id)
+    const id = this.#slots.unused()
+    if (id === undefined) return failure(WSA.WSAEPROCLIM)
+    const own = this.memory.ownSlot(id)
     if (own === undefined) return failure(WSA.WSAENOBUFS)
     this.hold(id, holder)
     return success({ id, own })
   }
 
   hold(id: number, holder: SlotHolder): void {
-    this.#holders[id] = holder
-    this.#held += 1
+    this.#slots.hold(id, holder)
     this.#cancelIdle?.()
     this.#cancelIdle = undefined
   }
 
   /** Another holder goes on with the slot. */
   pass(id: number, holder: SlotHolder): void {
-    this.#holders[id] = holder
+    this.#slots.pass(id, holder)
   }
 
   isHeld(id: number): boolean {
-    return this.#holders[id] !== undefined
+    return this.#slots.holder(id) !== undefined
   }
 
   /** False when this request of slot `id` was seen before. */
   noteRequest(id: number, generation: number): boolean {
-    if (this.#requests[id] === generation) return false
-    this.#requests[id] = generation
-    return true
+    return this.#slots.noteRequest(id, generation)
   }
 
   /** The slot may be used again. */
   free(id: number): void {
-    this.#holders[id] = undefined
-    this.#held -= 1
-    if (this.role === 'opener' && this.#state === 'up') this.#freeIds.push(id)
-    if (this.#held > 0) return
+    const opens = this.role === 'opener' && this.#state === 'up'
+    this.#slots.free(id, opens)
+    if (this.held > 0) return
     this.#releaseWhenUnheld()
-    if (this.role === 'opener' && this.#state === 'up') this.#closeWhenIdle()
+    if (opens) this.#closeWhenIdle()
   }
 
   #closeWhenIdle(): void {
     this.#cancelIdle = this.#host.clock.after(this.#host.limits.idleLinkMs, () => {
-      if (this.#held === 0) this.fail(WSA.WSA_OPERATION_ABORTED)
+      if (this.held === 0) this.fail(WSA.WSA_OPERATION_ABORTED)
     })
   }
 
@@ -363,20 +337,19 @@ export class Link implements Notifiable {
 
   /** Ends the link: the peer is gone, broke the protocol, or nobody needs it any more. */
   fail(code: WsaCode): void {
-    if (this.#state === 'down' || this.#state === 'released') return
-    this.#state = 'down'
+    if (!this.#lives) return
+    this.#move('failed')
     this.#incoming = undefined
     this.#unwatch()
     this.#cancelIdle?.()
     this.#watcher?.close()
-    this.#memory.stop()
+    this.memory.stop()
     this.#host.native.close(this.#fd)
     this.#host.linkClosed(this, code)
     // Each socket hears of it in a turn of its own: what one of them does must not keep it from the others.
-    for (const [id, holder] of this.#holders.entries()) {
-      if (holder === undefined) continue
+    for (const id of this.#slots.heldIds) {
       this.#host.turns.schedule(() => {
-        this.#holders[id]?.linkDown(code)
+        this.#slots.holder(id)?.linkDown(code)
       })
     }
     // Whoever was using the memory hears of it first.
@@ -398,7 +371,14 @@ export class Link implements Notifiable {
   }
 
   #releaseWhenUnheld(): void {
-    if (this.#held === 0 && this.#state === 'down') this.#release()
+    if (this.held > 0 || this.#state !== 'down') return
+    this.#move('unheld')
+    this.#own = undefined
+    this.#theirs = undefined
+    this.#outgoing = undefined
+    this.#bell?.release()
+    this.#bell = undefined
+    this.memory.release()
   }
 
   #unwatch(): void {
@@ -413,18 +393,6 @@ export class Link implements Notifiable {
     this.#host.turns.schedule(() => {
       this.fail(WSA.WSAEFAULT)
     })
-  }
-
-  #release(): void {
-    this.#state = 'released'
-    const { native } = this.#host
-    this.#own = undefined
-    this.#theirs = undefined
-    this.#outgoing = undefined
-    if (this.#peerStatus !== undefined) native.unmap(this.#peerStatus.buffer)
-    this.#peerStatus = undefined
-    if (this.#doorbell >= 0) native.close(this.#doorbell)
-    this.#memory.release()
   }
 }
 
