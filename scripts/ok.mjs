@@ -24,6 +24,7 @@ const steps = [
   ['support', [node, 'dist/scripts/draw-support.js', '--check']],
   ['docs', [node, 'dist/scripts/check-docs.js']],
   ['requirements', [node, 'dist/scripts/trace-requirements.js', '--quiet']],
+  ['api', [node, 'node_modules/typedoc/bin/typedoc', '--options', 'scripts/typedoc.mjs', '--emit', 'none']],
 ]
 
 let failed = false

@@ -203,7 +203,7 @@ export const TRANSITIONS = {
 
 /** One registration of a client with a provider; the client keeps it until it has deregistered. @source WSK_REGISTRATION */
 export class WskRegistration {
-  /** The provider's; nobody else's business. */
+  /** @internal The provider's; nobody else's business. */
   readonly inner: {
     state: StateOf<typeof TRANSITIONS>
     version: number
