@@ -4,6 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+import { TRANSITIONS as HAND_OVER } from '../src/faces/net/hand-over-state.ts'
 import { TRANSITIONS as WINSOCK } from '../src/faces/winsock/socket-state.ts'
 import { TRANSITIONS as OFFER } from '../src/providers/shm/offer-state.ts'
 import { TRANSITIONS as SHM_CONNECTION } from '../src/providers/shm/connection-state.ts'
@@ -73,6 +74,12 @@ const MACHINES: readonly Machine[] = [
     source: 'src/providers/tcpip/socket-state.ts',
     starts: ['idle'],
     table: TCP_SOCKET,
+  },
+  {
+    title: 'A socket of `net` on its way to another process',
+    source: 'src/faces/net/hand-over-state.ts',
+    starts: ['offered'],
+    table: HAND_OVER,
   },
   {
     title: 'A connection over TCP/IP, for faces other than that for `node:net`',

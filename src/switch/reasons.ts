@@ -22,8 +22,7 @@ export const REASONS = {
   'name-taken': 'another process offers SAN connections at the same address',
   'provider-error': 'the SAN provider failed',
   shared: 'the listener shares its address with listeners that it could not join',
-  'pause-on-connect': 'the server hands its connections on unread',
-  bridged: 'the socket was handed to another process or thread',
+  bridged: 'the socket was handed to a process or thread that takes a descriptor',
   off: 'switching is turned off',
 } as const
 

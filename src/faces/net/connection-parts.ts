@@ -1,5 +1,4 @@
-import type { SocketAddress } from '../../spi/index.ts'
-import type { Session } from '../../switch/session/session.ts'
+import type { SocketAddress, Stream } from '../../spi/index.ts'
 import type { Liveness } from '../../base/liveness.ts'
 import type { Internals, TcpHandle } from './internals.ts'
 
@@ -16,7 +15,7 @@ export interface ConnectionEnvironment {
 
 export interface ConnectionParts {
   readonly handle: TcpHandle
-  readonly session: Session
+  readonly session: Stream
   readonly local: SocketAddress
   readonly remote: SocketAddress
   readonly provider: string

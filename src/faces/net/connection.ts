@@ -1,12 +1,11 @@
 import type { AsyncResource } from 'node:async_hooks'
-import type { WsaCode } from '../../spi/index.ts'
-import type { Session } from '../../switch/session/session.ts'
+import type { Stream, WsaCode } from '../../spi/index.ts'
 import { UV_EBADF, UV_ECANCELED, UV_ECONNRESET, UV_EOF, uvError } from './errnos.ts'
 import { asyncResource } from './internals.ts'
 import type { OnRead } from './internals.ts'
 import type { ConnectionEnvironment, ConnectionParts, Consumer, NativeCall } from './connection-parts.ts'
 import { advance, append, finish } from './pending-write.ts'
-import type { PendingWrite, WriteDone } from './pending-write.ts'
+import type { DetachedWrite, PendingWrite, WriteDone } from './pending-write.ts'
 
 export type { ConnectionEnvironment, ConnectionParts, Consumer, NativeCall } from './connection-parts.ts'
 
@@ -31,7 +30,7 @@ export class Connection {
   readonly parts: ConnectionParts
   typeOfService = 0
   readonly #environment: ConnectionEnvironment
-  readonly #session: Session
+  readonly #session: Stream
   #resource: AsyncResource = asyncResource('TCPWRAP')
   #onread: OnRead | undefined
   #userBuffer: Uint8Array | undefined
@@ -54,9 +53,6 @@ export class Connection {
     this.#onread = parts.handle.onread
     this.#referenced = parts.handle.hasRef()
     this.#session.attach({
-      agreed() {
-        // Long past: connections are made of agreed sessions.
-      },
       readable: () => {
         if (!this.#reading || this.#pumpScheduled) return
         if (this.#consumer === undefined) this.#pump()
@@ -70,7 +66,7 @@ export class Connection {
     })
   }
 
-  get session(): Session {
+  get session(): Stream {
     return this.#session
   }
   get onread(): OnRead | undefined {
@@ -365,15 +361,16 @@ export class Connection {
   }
 
   /** Leaves the session to somebody else; returns the writes that are still to be finished first. */
-  detach(): readonly { readonly rest: Uint8Array[]; readonly done: WriteDone }[] {
+  detach(): readonly DetachedWrite[] {
     this.#reading = false
-    const writes = []
+    const writes: DetachedWrite[] = []
     for (let write = this.#pending; write !== undefined; write = write.next) {
       const rest = write.chunks.slice(write.index)
       if (rest[0] !== undefined) rest[0] = rest[0].subarray(write.offset)
       const waiting = write
       writes.push({
         rest,
+        isEnd: false,
         done: (status: number) => {
           finish(waiting, status)
         },
@@ -385,7 +382,7 @@ export class Connection {
         this.#session.shutdown()
         shutdown(status)
       }
-      writes.push({ rest: [new Uint8Array(0)], done })
+      writes.push({ rest: [new Uint8Array(0)], isEnd: true, done })
     }
     this.#pending = undefined
     this.#shutdown = undefined

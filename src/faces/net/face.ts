@@ -1,11 +1,13 @@
 import type { Reason } from '../../switch/reasons.ts'
 import type { Switch } from '../../switch/switch.ts'
-import { Bridge } from './bridge.ts'
+import { Bridge, putPairUnder } from './bridge.ts'
+import type { PairEnd } from './bridge.ts'
 import { Connecting } from './connecting.ts'
 import { Connection } from './connection.ts'
 import type { ConnectionEnvironment, NativeCall } from './connection.ts'
 import { Grafter, connectionOf, installWrites } from './graft.ts'
-import { guardHandOffs } from './hand-off.ts'
+import { installHandOffs } from './hand-off.ts'
+import { HandOver } from './hand-over.ts'
 import { findInternals } from './internals.ts'
 import type { Internals, TcpHandle } from './internals.ts'
 import { Listening } from './listening.ts'
@@ -14,7 +16,9 @@ import { Liveness } from '../../base/liveness.ts'
 import { NativeUse } from './native-use.ts'
 import { ReservedPorts } from './reserved-ports.ts'
 import type { HostTcp } from './reserved-ports.ts'
-import { hookClose, noteReason, reasonOf } from './surroundings.ts'
+import { afterClose, hookClose, noteReason, reasonOf } from './surroundings.ts'
+import type { Surroundings } from './surroundings.ts'
+import { takeOver } from './take-over.ts'
 
 export interface NetFaceOptions {
   readonly switch: Switch
@@ -40,6 +44,8 @@ export class NetFace {
   readonly #native: NativeUse
   readonly #connecting: Connecting
   readonly #listening: Listening
+  readonly #surroundings: Surroundings
+  readonly #handOvers = new Set<HandOver>()
 
   /** @param covers Which sockets and servers are this face's business. */
   constructor(options: NetFaceOptions, covers: (owner: object | undefined) => boolean) {
@@ -56,7 +62,7 @@ export class NetFace {
     this.#grafter = new Grafter(this.#internals, (handle) => {
       this.#native.asked(handle)
     })
-    const surroundings = {
+    const surroundings: Surroundings = {
       switch: options.switch,
       internals: this.#internals,
       environment: this.#environment,
@@ -67,6 +73,7 @@ export class NetFace {
         this.#adopt(handle, parts)
       },
     }
+    this.#surroundings = surroundings
     this.#connecting = new Connecting(surroundings)
     this.#listening = new Listening(surroundings)
   }
@@ -78,8 +85,14 @@ export class NetFace {
     this.#connecting.install()
     this.#listening.install()
     hookClose(this.#internals)
-    guardHandOffs((handle) => {
-      if (connectionOf(handle) !== undefined) this.bridge(handle)
+    installHandOffs({
+      handOver: (handle, isKept) => this.#handOver(handle, isKept),
+      bridge: (handle) => {
+        this.bridge(handle)
+      },
+      takeOver: (descriptor, offer, done) => {
+        takeOver(this.#surroundings, descriptor, offer, done)
+      },
     })
   }
 
@@ -94,6 +107,7 @@ export class NetFace {
 
   /** Publishes the end of every stream, for a process that is about to end. */
   farewell(): void {
+    for (const handOver of this.#handOvers) handOver.abandon()
     for (const connection of this.connections) connection.session.close()
   }
 
@@ -114,10 +128,36 @@ export class NetFace {
   bridge(handle: TcpHandle): void {
     const connection = connectionOf(handle)
     if (connection === undefined) return
-    this.#options.switch.stats.stayed('bridged')
-    new Bridge(this.#internals, this.#options.host, handle, connection, () => {
-      this.#grafter.ungraft(handle)
-    })
+    const end = this.#putPairUnder(handle, connection)
+    end.readOn()
+    new Bridge(connection, end)
     noteReason(handle, 'bridged')
+    this.#bridged()
+  }
+
+  #handOver(handle: TcpHandle, isKept: boolean): HandOver | undefined {
+    const connection = connectionOf(handle)
+    if (isKept) this.bridge(handle)
+    if (isKept || connection === undefined) return undefined
+    const handOver = new HandOver(connection, this.#putPairUnder(handle, connection), (how) => {
+      this.#handOvers.delete(handOver)
+      if (how === 'bridged') this.#bridged()
+    })
+    this.#handOvers.add(handOver)
+    afterClose(handle, () => {
+      handOver.released()
+    })
+    return handOver
+  }
+
+  #putPairUnder(handle: TcpHandle, connection: Connection): PairEnd {
+    const ungraft = (grafted: TcpHandle): void => {
+      this.#grafter.ungraft(grafted)
+    }
+    return putPairUnder(handle, connection, { internals: this.#internals, host: this.#options.host, ungraft })
+  }
+
+  #bridged(): void {
+    this.#options.switch.stats.stayed('bridged')
   }
 }

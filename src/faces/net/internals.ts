@@ -65,7 +65,6 @@ export type WriteGeneric = (
 
 export interface OwnerServer extends net.Server {
   _handle: TcpHandle | null
-  readonly pauseOnConnect?: boolean
   readonly _connections: number
   readonly dropMaxConnection?: boolean
 }

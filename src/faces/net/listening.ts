@@ -142,7 +142,6 @@ export class Listening {
       },
       {
         ...how,
-        stay: server.pauseOnConnect === true ? 'pause-on-connect' : undefined,
         condition: condition && ((request) => resource.runInAsyncScope(condition, undefined, request)),
       },
     )

@@ -16,6 +16,14 @@ export interface PendingWrite {
   next: PendingWrite | undefined
 }
 
+/** What is left of a write that somebody else is to finish. */
+export interface DetachedWrite {
+  readonly rest: Uint8Array[]
+  /** The end of the stream follows it. */
+  readonly isEnd: boolean
+  readonly done: WriteDone
+}
+
 /** Puts `write` behind those that wait; returns the first. */
 export function append(first: PendingWrite | undefined, write: PendingWrite): PendingWrite {
   if (first === undefined) return write

@@ -155,7 +155,6 @@ export const SERVERS: readonly Scenario[] = [
   },
   {
     name: 'pauseOnConnect',
-    connects: false, // such servers hand their connections on, so they stay on TCP/IP
     async server(side) {
       const server = side.net.createServer({ pauseOnConnect: true }, (socket) => {
         let received = 0
