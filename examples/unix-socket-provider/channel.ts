@@ -1,133 +1,83 @@
 import type { Socket } from 'node:net'
 
-/** What one side says to the other. Numbers are 32 bits wide, little endian. */
-export type Frame =
-  /** The opener asks: JSON of addresses, and the caller's data. */
-  | { readonly kind: 'request'; readonly head: string; readonly data: Uint8Array }
-  | { readonly kind: 'accept'; readonly data: Uint8Array }
-  | { readonly kind: 'refuse'; readonly code: number }
-  /** The acceptor's application wants to think about it. */
-  | { readonly kind: 'pend' }
-  /** The sender has registered further memory. */
-  | { readonly kind: 'register'; readonly descriptor: number; readonly bytes: number }
-  /** It has given that back. */
-  | { readonly kind: 'forget'; readonly descriptor: number }
-  /** A range of the sender's memory as it is now. */
-  | {
-      readonly kind: 'write'
-      readonly descriptor: number
-      readonly offset: number
-      readonly data: Uint8Array
-    }
-  | { readonly kind: 'signal' }
-
 const KINDS = ['request', 'accept', 'refuse', 'pend', 'register', 'forget', 'write', 'signal'] as const
+
+/** What one side says to the other: two numbers and some bytes, whose meaning is their kind's. */
+export interface Frame {
+  readonly kind: (typeof KINDS)[number]
+  readonly one: number
+  readonly two: number
+  readonly data: Uint8Array
+}
+
+/** Who hears what the other side says. */
+export interface Hearer {
+  /** False for what makes no sense: the channel ends. */
+  hear(frame: Frame): boolean
+  /** The other side is gone; nothing follows. */
+  lost(): void
+}
+
+const NOTHING = new Uint8Array()
 const HEADER_BYTES = 16
 /** A peer that announces more in one frame is not one of ours. */
 const MAX_DATA_BYTES = 2 << 20
 
-/** Frames over a Unix socket: kind, two numbers, a length, then as many bytes. */
+/** Frames over a Unix socket: kind, two numbers and a length, 32 bits each, then as many bytes. */
 export class Channel {
+  /** It changes as a request becomes a connection. */
+  hearer: Hearer
   readonly #socket: Socket
   #buffered: Buffer = Buffer.alloc(0)
-  #gone = false
+  #open = true
 
-  /** @param onGone Called once when the other end is closed, or talks nonsense; after every frame before it. */
-  constructor(socket: Socket, onFrame: (frame: Frame) => void, onGone: () => void) {
+  constructor(socket: Socket, hearer: (channel: Channel) => Hearer) {
     this.#socket = socket
-    const gone = (): void => {
-      if (this.#gone) return
-      this.#gone = true
-      socket.end()
-      onGone()
-    }
+    this.hearer = hearer(this)
     socket.on('data', (chunk: Buffer) => {
       this.#buffered = Buffer.concat([this.#buffered, chunk])
-      for (let frame = this.#next(); frame !== undefined && !this.#gone; frame = this.#next()) {
-        if (frame === 'nonsense') gone()
-        else onFrame(frame)
-      }
+      this.#read()
     })
+    const gone = (): void => {
+      this.#gone()
+    }
     socket.on('end', gone).on('close', gone)
     // 'close' follows.
     socket.on('error', () => undefined)
   }
 
-  send(frame: Frame): void {
+  send(kind: Frame['kind'], one = 0, two = 0, data: Uint8Array = NOTHING): void {
+    if (!this.#open) return
     const header = Buffer.alloc(HEADER_BYTES)
-    const data = 'data' in frame ? frame.data : new Uint8Array()
-    const head = frame.kind === 'request' ? Buffer.from(frame.head) : Buffer.alloc(0)
-    const [one, two] = numbersOf(frame, head.length)
-    header.writeUInt32LE(KINDS.indexOf(frame.kind), 0)
-    header.writeUInt32LE(one, 4)
-    header.writeUInt32LE(two, 8)
-    header.writeUInt32LE(head.length + data.length, 12)
+    for (const [at, word] of [KINDS.indexOf(kind), one, two, data.length].entries())
+      header.writeUInt32LE(word, at * 4)
     // One copy, because memory changes after the call.
-    this.#socket.write(Buffer.concat([header, head, data]))
+    this.#socket.write(Buffer.concat([header, data]))
   }
 
   /** Closes after everything sent. Nothing is heard any more. */
   close(): void {
-    this.#gone = true
+    this.#open = false
     this.#socket.end()
   }
 
-  #next(): Frame | 'nonsense' | undefined {
-    if (this.#buffered.length < HEADER_BYTES) return undefined
-    const [kind, one, two, length] = [0, 4, 8, 12].map((at) => this.#buffered.readUInt32LE(at)) as [
-      number,
-      number,
-      number,
-      number,
-    ]
-    if (length > MAX_DATA_BYTES) return 'nonsense'
-    const end = HEADER_BYTES + length
-    if (this.#buffered.length < end) return undefined
-    const data = this.#buffered.subarray(HEADER_BYTES, end)
-    this.#buffered = this.#buffered.subarray(end)
-    return frameOf(KINDS[kind], one, two, data)
+  #read(): void {
+    while (this.#open && this.#buffered.length >= HEADER_BYTES) {
+      const [kind = 0, one = 0, two = 0, length = 0] = new Uint32Array(
+        Uint8Array.from(this.#buffered.subarray(0, HEADER_BYTES)).buffer,
+      )
+      const end = HEADER_BYTES + length
+      const name = length > MAX_DATA_BYTES ? undefined : KINDS[kind]
+      if (name !== undefined && this.#buffered.length < end) return
+      const data = this.#buffered.subarray(HEADER_BYTES, end)
+      this.#buffered = this.#buffered.subarray(end)
+      if (name === undefined || !this.hearer.hear({ kind: name, one, two, data })) this.#gone()
+    }
   }
-}
 
-function numbersOf(frame: Frame, headBytes: number): readonly [number, number] {
-  switch (frame.kind) {
-    case 'request':
-      return [headBytes, 0]
-    case 'refuse':
-      return [frame.code, 0]
-    case 'register':
-      return [frame.descriptor, frame.bytes]
-    case 'forget':
-      return [frame.descriptor, 0]
-    case 'write':
-      return [frame.descriptor, frame.offset]
-    default:
-      return [0, 0]
-  }
-}
-
-function frameOf(
-  kind: Frame['kind'] | undefined,
-  one: number,
-  two: number,
-  data: Buffer,
-): Frame | 'nonsense' {
-  switch (kind) {
-    case undefined:
-      return 'nonsense'
-    case 'request':
-      return { kind, head: data.toString('utf8', 0, one), data: data.subarray(one) }
-    case 'accept':
-      return { kind, data }
-    case 'refuse':
-      return { kind, code: one }
-    case 'register':
-      return { kind, descriptor: one, bytes: two }
-    case 'forget':
-      return { kind, descriptor: one }
-    case 'write':
-      return { kind, descriptor: one, offset: two, data }
-    default:
-      return { kind }
+  #gone(): void {
+    if (!this.#open) return
+    this.close()
+    this.hearer.lost()
   }
 }

@@ -1,82 +1,108 @@
-import { BlockList } from 'node:net'
+import { createServer } from 'node:net'
+import type { Server } from 'node:net'
 import { join } from 'node:path'
 
-import { SPI_VERSION, WSA, failure, success } from 'sockswitch/spi'
+import { SPI_VERSION, WSA, failure, isWildcard, success } from 'sockswitch/spi'
 import type {
+  AddressFamily,
+  ConnectionRequest,
   ProviderData,
   Result,
   SanProvider,
+  SanSocket,
   ServedSubnet,
   SocketAddress,
   SocketRequest,
   StartupRequest,
   Status,
-  Upcalls,
 } from 'sockswitch/spi'
-import { MAX_MEMORY_BYTES, REGION_BYTES } from './connection.ts'
-import { UnixSocket } from './socket.ts'
-import type { Home } from './socket.ts'
+import { Startups, SubnetSet } from 'sockswitch/san'
+import type { Attempt, Carrier, ConnectionOwner, Listener } from 'sockswitch/san'
+import { Channel } from './channel.ts'
+import { BOUNDS } from './connection.ts'
+import { UnixAttempt, UnixRequest } from './meeting.ts'
 
 const SUBNETS: readonly ServedSubnet[] = [
   { family: 'IPv4', address: '127.0.0.0', prefixLength: 8 },
   { family: 'IPv6', address: '::1', prefixLength: 128 },
 ]
+const WILDCARDS: Readonly<Record<AddressFamily, string>> = { IPv4: '0.0.0.0', IPv6: '::' }
 
 /**
  * Carries connections between processes of one host over Unix sockets: an example of a provider, made from nothing but what
  * the package exports. It is slower than TCP/IP, and trusts whoever can reach its folder.
  */
-export class UnixSocketProvider implements SanProvider, Home {
+export class UnixSocketProvider implements SanProvider, Carrier {
   readonly name = 'unix-socket'
-  readonly sockets = new Set<UnixSocket>()
+  readonly startups = new Startups()
+  readonly bounds = BOUNDS
+  readonly minMemoryBytes = 4
   readonly #folder: string
-  readonly #served = new BlockList()
-  #upcalls: Upcalls | undefined
-  #startups = 0
+  readonly #served = new SubnetSet(SUBNETS)
+  readonly #servers = new Map<Listener, Server>()
 
   /** @param folder Where listeners are to be met: only processes that may be trusted can get in there. */
   constructor(folder: string) {
     this.#folder = folder
-    for (const { family, address, prefixLength } of SUBNETS) {
-      this.#served.addSubnet(address, prefixLength, family === 'IPv6' ? 'ipv6' : 'ipv4')
-    }
   }
 
-  get upcalls(): Upcalls {
-    if (this.#upcalls === undefined) throw new Error('Cannot make an upcall: the provider was not started')
-    return this.#upcalls
-  }
+  // --- SanProvider --------------------------------------------------------------------------------------------------
 
-  startup({ version, upcalls }: StartupRequest): Result<ProviderData> {
-    if (version.major !== SPI_VERSION.major) return failure(WSA.WSAVERNOTSUPPORTED)
-    this.#upcalls ??= upcalls
-    this.#startups += 1
-    const limits = { regionBytes: REGION_BYTES, maxMemoryBytes: MAX_MEMORY_BYTES, pieceBytes: 1 << 16 }
-    return success({ version: SPI_VERSION, description: `Unix sockets in ${this.#folder}`, limits })
+  startup(request: StartupRequest): Result<ProviderData> {
+    const status = this.startups.begin(request)
+    if (status !== 0) return failure(status)
+    const description = `Unix sockets in ${this.#folder}`
+    return success({ version: SPI_VERSION, description, limits: BOUNDS })
   }
 
   cleanup(): Status {
-    if (this.#startups === 0) return WSA.WSANOTINITIALISED
-    this.#startups -= 1
-    if (this.#startups === 0) for (const socket of this.sockets) socket.close()
-    return 0
+    return this.startups.end()
   }
 
   addressList(): Result<readonly ServedSubnet[]> {
-    return this.#startups === 0 ? failure(WSA.WSANOTINITIALISED) : success(SUBNETS)
+    return success(SUBNETS)
   }
 
-  socket({ family, duplicate }: SocketRequest): Result<UnixSocket> {
-    if (this.#startups === 0) return failure(WSA.WSANOTINITIALISED)
-    if (!SUBNETS.some((subnet) => subnet.family === family)) return failure(WSA.WSAEAFNOSUPPORT)
-    return duplicate === undefined ? UnixSocket.open(this, family) : failure(WSA.WSAEOPNOTSUPP)
+  socket(request: SocketRequest): Result<SanSocket> {
+    if (request.duplicate !== undefined) return failure(WSA.WSAEOPNOTSUPP)
+    return this.startups.socket(this, request)
   }
 
-  serves({ family, address }: SocketAddress): boolean {
-    return this.#served.check(address, family === 'IPv6' ? 'ipv6' : 'ipv4')
+  // --- Carrier ------------------------------------------------------------------------------------------------------
+
+  readonly schedule = (job: () => void): void => {
+    setImmediate(job)
   }
 
-  pathOf({ address, port }: SocketAddress): string {
+  serves(address: SocketAddress): boolean {
+    return this.#served.has(address)
+  }
+
+  listen(listener: Listener): Status {
+    const server = createServer((socket) => {
+      new Channel(socket, (channel) => new UnixRequest(channel, listener))
+    })
+    // Somebody else has the name: nobody will come, and TCP/IP serves.
+    server.on('error', () => undefined)
+    server.listen(this.#doorOf(listener.address))
+    this.#servers.set(listener, server)
+    return 0
+  }
+
+  unlisten(listener: Listener): void {
+    this.#servers.get(listener)?.close()
+    this.#servers.delete(listener)
+  }
+
+  connect(owner: ConnectionOwner, request: ConnectionRequest): Result<Attempt> {
+    const { local: to, remote: from } = request
+    if (to.family !== from.family || isWildcard(to) || to.port === 0) return failure(WSA.WSAENETUNREACH)
+    const doors = [to, { ...to, address: WILDCARDS[to.family] }].map((address) => this.#doorOf(address))
+    return success(new UnixAttempt(owner, request, doors))
+  }
+
+  /** Where a listener bound to the address can be met. */
+  #doorOf({ address, port }: SocketAddress): string {
     return join(this.#folder, `${address.replaceAll(':', '_')}-${port}`)
   }
 }
