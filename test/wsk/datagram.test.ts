@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 
 import * as wsk from '../../src/faces/wsk/index.ts'
 import type { SockAddr, WskDatagramIndication, WskDatagramSocket } from '../../src/faces/wsk/index.ts'
-import { Calls, Station, begin, events, outcomeOf, turns } from './station.ts'
+import { Calls, Station, begin, events, outcomeOf, overEach, turns } from './station.ts'
 
 const FROM = wsk.WSK_EVENT_RECEIVE_FROM
 
@@ -85,26 +85,27 @@ describe('WSK datagrams', () => {
     assert.equal((await receive(other)).text, '')
   })
 
-  test('C13 WSK-DGRAM-5 WSK-DGRAM-7 a fixed remote is the default and a filter; an override does not widen it', async (t) => {
-    const station = new Station(t, 'tcpip')
-    const [one, friend, stranger] = [await open(station), await open(station), await open(station)]
-    assert.equal((await send(one, 'nowhere', null)).status, wsk.STATUS_INVALID_PARAMETER)
-    await fix(one, wsk.SIO_WSK_SET_REMOTE_ADDRESS, friend.address)
-    await send(one, 'by default', null)
-    assert.equal((await receive(friend)).text, 'by default')
-    await send(one, 'on purpose', stranger.address)
-    assert.equal((await receive(stranger)).text, 'on purpose')
-    await send(stranger, 'unheard', one.address)
-    await send(friend, 'heard', one.address)
-    assert.equal((await receive(one)).text, 'heard')
-    await fix(one, wsk.SIO_WSK_SET_REMOTE_ADDRESS, null)
-    await send(stranger, 'heard now', one.address)
-    assert.equal((await receive(one)).text, 'heard now')
-    assert.equal((await send(one, 'nowhere', null)).status, wsk.STATUS_INVALID_PARAMETER)
-  })
+  overEach(
+    'C13 WSK-DGRAM-5 WSK-DGRAM-7 a fixed remote is the default and a filter; an override does not widen it',
+    async (station) => {
+      const [one, friend, stranger] = [await open(station), await open(station), await open(station)]
+      assert.equal((await send(one, 'nowhere', null)).status, wsk.STATUS_INVALID_PARAMETER)
+      await fix(one, wsk.SIO_WSK_SET_REMOTE_ADDRESS, friend.address)
+      await send(one, 'by default', null)
+      assert.equal((await receive(friend)).text, 'by default')
+      await send(one, 'on purpose', stranger.address)
+      assert.equal((await receive(stranger)).text, 'on purpose')
+      await send(stranger, 'unheard', one.address)
+      await send(friend, 'heard', one.address)
+      assert.equal((await receive(one)).text, 'heard')
+      await fix(one, wsk.SIO_WSK_SET_REMOTE_ADDRESS, null)
+      await send(stranger, 'heard now', one.address)
+      assert.equal((await receive(one)).text, 'heard now')
+      assert.equal((await send(one, 'nowhere', null)).status, wsk.STATUS_INVALID_PARAMETER)
+    },
+  )
 
-  test('C13 WSK-DGRAM-6 a fixed destination is the default, and filters nothing', async (t) => {
-    const station = new Station(t, 'tcpip')
+  overEach('C13 WSK-DGRAM-6 a fixed destination is the default, and filters nothing', async (station) => {
     const [one, friend, stranger] = [await open(station), await open(station), await open(station)]
     await fix(one, wsk.SIO_WSK_SET_SENDTO_ADDRESS, friend.address)
     await send(one, 'by default', null)

@@ -6,7 +6,7 @@ import { Switch } from '../../src/switch/switch.ts'
 import * as wsk from '../../src/faces/wsk/index.ts'
 import type { WskProviderNpi } from '../../src/faces/wsk/index.ts'
 import { FakeClock } from '../switch/fake-clock.ts'
-import { Station, begin, turns } from './station.ts'
+import { begin, overEach, turns } from './station.ts'
 
 const VERSION = wsk.MAKE_WSK_VERSION(1, 0)
 
@@ -114,51 +114,53 @@ describe('WSK registration', () => {
     await deregistered
   })
 
-  test('C11 WSK-REG-10 to -14 WSK-CLOSE-1 the barrier waits for sockets, and ends what only it could end', async (t) => {
-    const station = new Station(t, 'tcpip')
-    const provider = station.wsk
-    const { registration, npi } = register(provider)
-    assert.equal(provider.WskCaptureProviderNPI(registration, 0, npi), wsk.STATUS_SUCCESS)
-    const { client, dispatch } = npi.value!
-    const made = await begin<wsk.WskConnectionSocket>((irp) =>
-      dispatch.WskSocket(
-        client,
-        wsk.AF_INET,
-        1,
-        6,
-        wsk.WSK_FLAG_CONNECTION_SOCKET,
-        null,
-        null,
-        null,
-        null,
-        null,
-        irp,
-      ),
-    ).outcome
-    const socket = made.information as wsk.WskConnectionSocket
-    const change = begin<number>((irp) =>
-      dispatch.WskControlClient(client, wsk.WSK_TRANSPORT_LIST_CHANGE, null, null, irp),
-    )
-    assert.equal(change.returned, wsk.STATUS_PENDING)
-    let over = false
-    const deregistered = provider.WskDeregister(registration).then(() => {
-      over = true
-    })
-    assert.equal((await change.outcome).status, wsk.STATUS_CANCELLED)
-    provider.WskReleaseProviderNPI(registration)
-    // The client's functions are gone, its sockets are not.
-    const late = await begin<wsk.WskBasicSocket>((irp) =>
-      dispatch.WskSocket(client, wsk.AF_INET, 1, 6, 0, null, null, null, null, null, irp),
-    ).outcome
-    assert.equal(late.status, wsk.STATUS_DEVICE_NOT_READY)
-    const bound = await begin<0>((irp) =>
-      socket.dispatch.WskBind(socket, wsk.sockAddr('127.0.0.1', 0), 0, irp),
-    ).outcome
-    assert.equal(bound.status, wsk.STATUS_SUCCESS)
-    await turns()
-    assert.equal(over, false)
-    await station.close(socket)
-    await deregistered
-    assert.equal(over, true)
-  })
+  overEach(
+    'C11 WSK-REG-10 to -14 WSK-CLOSE-1 the barrier waits for sockets, and ends what only it could end',
+    async (station) => {
+      const provider = station.wsk
+      const { registration, npi } = register(provider)
+      assert.equal(provider.WskCaptureProviderNPI(registration, 0, npi), wsk.STATUS_SUCCESS)
+      const { client, dispatch } = npi.value!
+      const made = await begin<wsk.WskConnectionSocket>((irp) =>
+        dispatch.WskSocket(
+          client,
+          wsk.AF_INET,
+          1,
+          6,
+          wsk.WSK_FLAG_CONNECTION_SOCKET,
+          null,
+          null,
+          null,
+          null,
+          null,
+          irp,
+        ),
+      ).outcome
+      const socket = made.information as wsk.WskConnectionSocket
+      const change = begin<number>((irp) =>
+        dispatch.WskControlClient(client, wsk.WSK_TRANSPORT_LIST_CHANGE, null, null, irp),
+      )
+      assert.equal(change.returned, wsk.STATUS_PENDING)
+      let over = false
+      const deregistered = provider.WskDeregister(registration).then(() => {
+        over = true
+      })
+      assert.equal((await change.outcome).status, wsk.STATUS_CANCELLED)
+      provider.WskReleaseProviderNPI(registration)
+      // The client's functions are gone, its sockets are not.
+      const late = await begin<wsk.WskBasicSocket>((irp) =>
+        dispatch.WskSocket(client, wsk.AF_INET, 1, 6, 0, null, null, null, null, null, irp),
+      ).outcome
+      assert.equal(late.status, wsk.STATUS_DEVICE_NOT_READY)
+      const bound = await begin<0>((irp) =>
+        socket.dispatch.WskBind(socket, wsk.sockAddr('127.0.0.1', 0), 0, irp),
+      ).outcome
+      assert.equal(bound.status, wsk.STATUS_SUCCESS)
+      await turns()
+      assert.equal(over, false)
+      await station.close(socket)
+      await deregistered
+      assert.equal(over, true)
+    },
+  )
 })

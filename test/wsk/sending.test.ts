@@ -195,17 +195,22 @@ describe('WSK connecting and sending', () => {
         else await station.close(near)
         assert.equal(wsk.statusName((await sending.outcome).status), 'STATUS_CANCELLED')
         assert.equal(wsk.statusName((await ending.outcome).status), 'STATUS_CANCELLED')
-        // What the kernel tells a peer whose window is full is its own business.
-        if (carrier === 'tcpip') continue
+        let bytes = 0
         const read = async (): Promise<wsk.NtStatus> => {
           for (;;) {
             const { status, information } = await outcomeOf<number>((irp) =>
               far.dispatch.WskReceive(far, room(1 << 20), 0, irp),
             )
             if (status !== wsk.STATUS_SUCCESS || information === 0) return status
+            bytes += information as number
           }
         }
-        assert.equal(wsk.statusName(await read()), 'STATUS_CONNECTION_RESET')
+        // libuv takes the hang-up that follows a short read for an end, whoever hung up.
+        const ends = carrier === 'tcpip' ? /CONNECTION_RESET|SUCCESS/ : /CONNECTION_RESET/
+        assert.match(wsk.statusName(await read()), ends)
+        assert.ok(bytes < 64 << 20)
+        const { status } = await outcomeOf<number>((irp) => far.dispatch.WskSend(far, room(1 << 20), 0, irp))
+        assert.match(wsk.statusName(status), /CONNECTION_RESET|DISCONNECTED/)
       }
     },
   )

@@ -3,8 +3,7 @@ import { networkInterfaces } from 'node:os'
 import { describe, test } from 'node:test'
 
 import * as wsk from '../../src/faces/wsk/index.ts'
-import { SHARING } from '../../src/faces/wsk/sharing.ts'
-import type { SharingMode } from '../../src/faces/wsk/sharing.ts'
+import type { SharingMode, SharingVerdict } from '../../src/faces/wsk/sharing.ts'
 import { Station, begin, outcomeOf, overEach } from './station.ts'
 
 const LOCAL = wsk.sockAddr('127.0.0.1', 0)
@@ -22,6 +21,16 @@ async function create(
   ).outcome
   if (made.status === wsk.STATUS_SUCCESS) station.keep(made.information as wsk.WskAnySocket)
   return made
+}
+
+/** Who may bind second, row, after whom, column in the same order: Windows' table, written down once more. */
+const SHARED: Readonly<Record<string, readonly SharingVerdict[]>> = {
+  'default W': ['USE', 'OK', 'USE', 'OK', 'USE', 'OK'],
+  'default S': ['CHK', 'USE', 'CHK', 'DENY', 'DENY', 'USE'],
+  'reuse W': ['DENY', 'OK', 'OK', 'OK', 'DENY', 'OK'],
+  'reuse S': ['CHK', 'DENY', 'OK', 'OK', 'DENY', 'DENY'],
+  'exclusive W': ['USE', 'USE', 'USE', 'USE', 'USE', 'USE'],
+  'exclusive S': ['CHK', 'USE', 'CHK', 'USE', 'DENY', 'USE'],
 }
 
 describe('WSK sockets', () => {
@@ -169,89 +178,92 @@ describe('WSK sockets', () => {
     },
   )
 
-  test('C14 WSK-BIND-9 WSK-CONN-1 WSK-SEND-1 WSK-DISC-1 WSK-DGRAM-1 before its time a function is refused', async (t) => {
-    const station = new Station(t, 'tcpip')
-    const text = wsk.wskBuf(Buffer.from('x'))
-    const connection = await station.socket(wsk.WSK_FLAG_CONNECTION_SOCKET)
-    const its = connection.dispatch
-    const unbound: readonly ((irp: wsk.Irp) => wsk.NtStatus)[] = [
-      (irp) => its.WskGetLocalAddress(connection, wsk.out(), irp),
-      (irp) => its.WskConnect(connection, LOCAL, 0, irp),
-      (irp) => its.WskConnectEx(connection, LOCAL, null, 0, irp),
-    ]
-    const unconnected: readonly ((irp: wsk.Irp) => wsk.NtStatus)[] = [
-      (irp) => its.WskGetRemoteAddress(connection, wsk.out(), irp),
-      (irp) => its.WskSend(connection, text, 0, irp),
-      (irp) => its.WskReceive(connection, text, 0, irp),
-      (irp) => its.WskDisconnect(connection, null, 0, irp),
-    ]
-    for (const call of [...unbound, ...unconnected]) {
-      const { returned, status } = await outcomeOf(call)
-      assert.equal(wsk.statusName(status), 'STATUS_INVALID_DEVICE_STATE', call.toString())
-      assert.equal(returned, status)
-    }
-    await station.bind(connection)
-    for (const call of unconnected) {
-      assert.equal((await outcomeOf(call)).status, wsk.STATUS_INVALID_DEVICE_STATE, call.toString())
-    }
-    const listener = await station.socket(wsk.WSK_FLAG_LISTEN_SOCKET)
-    const accepting = await outcomeOf<wsk.WskConnectionSocket>((irp) =>
-      listener.dispatch.WskAccept(listener, 0, null, null, null, null, irp),
-    )
-    assert.equal(accepting.status, wsk.STATUS_INVALID_DEVICE_STATE)
-    const datagram = await station.socket(wsk.WSK_FLAG_DATAGRAM_SOCKET)
-    for (const call of [
-      (irp: wsk.Irp) => datagram.dispatch.WskSendTo(datagram, text, 0, LOCAL, null, irp),
-      (irp: wsk.Irp) => datagram.dispatch.WskReceiveFrom(datagram, text, 0, null, null, null, irp),
-      (irp: wsk.Irp) => datagram.dispatch.WskGetLocalAddress(datagram, wsk.out(), irp),
-    ]) {
-      assert.equal((await outcomeOf(call)).status, wsk.STATUS_INVALID_DEVICE_STATE, call.toString())
-    }
-    const stream = await station.socket(wsk.WSK_FLAG_STREAM_SOCKET)
-    const listening = await outcomeOf<0>((irp) => stream.dispatch.WskListen(stream, irp))
-    assert.equal(listening.status, wsk.STATUS_INVALID_DEVICE_STATE)
-  })
-
-  test('C9 WSK-SHARE-1 WSK-SHARE-2 WSK-SOCK-6 who may bind to an address that is taken: all 36 pairs', async (t) => {
-    const station = new Station(t, 'tcpip')
-    const modes: readonly SharingMode[] = ['default', 'reuse', 'exclusive']
-    const open = async (mode: SharingMode, shares: boolean): Promise<wsk.WskConnectionSocket> => {
-      const socket = await station.socket(wsk.WSK_FLAG_CONNECTION_SOCKET)
-      if (mode !== 'default')
-        await station.set(socket, mode === 'reuse' ? wsk.SO_REUSEADDR : wsk.SO_EXCLUSIVEADDRUSE, 1)
-      if (shares) await station.set(socket, wsk.SO_WSK_SECURITY, { maySharePort: () => true })
-      return socket
-    }
-    let pairs = 0
-    for (const first of modes.flatMap((mode) => [`${mode} W`, `${mode} S`] as const)) {
-      for (const second of modes.flatMap((mode) => [`${mode} W`, `${mode} S`] as const)) {
-        const verdict = SHARING[second][first]
-        for (const shares of verdict === 'CHK' ? [true, false] : [false]) {
-          const [modeOfFirst, kindOfFirst] = first.split(' ') as [SharingMode, string]
-          const [modeOfSecond, kindOfSecond] = second.split(' ') as [SharingMode, string]
-          const one = await open(modeOfFirst, shares)
-          const bound = await station.bind(
-            one,
-            wsk.sockAddr(kindOfFirst === 'W' ? '0.0.0.0' : '127.0.0.1', 0),
-          )
-          const other = await open(modeOfSecond, false)
-          const address = wsk.sockAddr(kindOfSecond === 'W' ? '0.0.0.0' : '127.0.0.1', bound.address.port)
-          const { status } = await outcomeOf<0>((irp) => other.dispatch.WskBind(other, address, 0, irp))
-          const allowed = verdict === 'OK' || (verdict === 'CHK' && shares)
-          const expected = allowed
-            ? 'STATUS_SUCCESS'
-            : verdict === 'USE'
-              ? 'STATUS_ADDRESS_ALREADY_EXISTS'
-              : 'STATUS_ACCESS_DENIED'
-          assert.equal(wsk.statusName(status), expected, `${second} after ${first}`)
-          await station.close(one)
-          await station.close(other)
-        }
-        pairs += 1
+  overEach(
+    'C14 WSK-BIND-9 WSK-CONN-1 WSK-SEND-1 WSK-DISC-1 WSK-DGRAM-1 before its time a function is refused',
+    async (station) => {
+      const text = wsk.wskBuf(Buffer.from('x'))
+      const connection = await station.socket(wsk.WSK_FLAG_CONNECTION_SOCKET)
+      const its = connection.dispatch
+      const unbound: readonly ((irp: wsk.Irp) => wsk.NtStatus)[] = [
+        (irp) => its.WskGetLocalAddress(connection, wsk.out(), irp),
+        (irp) => its.WskConnect(connection, LOCAL, 0, irp),
+        (irp) => its.WskConnectEx(connection, LOCAL, null, 0, irp),
+      ]
+      const unconnected: readonly ((irp: wsk.Irp) => wsk.NtStatus)[] = [
+        (irp) => its.WskGetRemoteAddress(connection, wsk.out(), irp),
+        (irp) => its.WskSend(connection, text, 0, irp),
+        (irp) => its.WskReceive(connection, text, 0, irp),
+        (irp) => its.WskDisconnect(connection, null, 0, irp),
+      ]
+      for (const call of [...unbound, ...unconnected]) {
+        const { returned, status } = await outcomeOf(call)
+        assert.equal(wsk.statusName(status), 'STATUS_INVALID_DEVICE_STATE', call.toString())
+        assert.equal(returned, status)
       }
-    }
-    assert.equal(pairs, 36)
-  })
+      await station.bind(connection)
+      for (const call of unconnected) {
+        assert.equal((await outcomeOf(call)).status, wsk.STATUS_INVALID_DEVICE_STATE, call.toString())
+      }
+      const listener = await station.socket(wsk.WSK_FLAG_LISTEN_SOCKET)
+      const accepting = await outcomeOf<wsk.WskConnectionSocket>((irp) =>
+        listener.dispatch.WskAccept(listener, 0, null, null, null, null, irp),
+      )
+      assert.equal(accepting.status, wsk.STATUS_INVALID_DEVICE_STATE)
+      const datagram = await station.socket(wsk.WSK_FLAG_DATAGRAM_SOCKET)
+      for (const call of [
+        (irp: wsk.Irp) => datagram.dispatch.WskSendTo(datagram, text, 0, LOCAL, null, irp),
+        (irp: wsk.Irp) => datagram.dispatch.WskReceiveFrom(datagram, text, 0, null, null, null, irp),
+        (irp: wsk.Irp) => datagram.dispatch.WskGetLocalAddress(datagram, wsk.out(), irp),
+      ]) {
+        assert.equal((await outcomeOf(call)).status, wsk.STATUS_INVALID_DEVICE_STATE, call.toString())
+      }
+      const stream = await station.socket(wsk.WSK_FLAG_STREAM_SOCKET)
+      const listening = await outcomeOf<0>((irp) => stream.dispatch.WskListen(stream, irp))
+      assert.equal(listening.status, wsk.STATUS_INVALID_DEVICE_STATE)
+    },
+  )
+
+  overEach(
+    'C9 WSK-SHARE-1 WSK-SHARE-2 WSK-SOCK-6 who may bind to an address that is taken: all 36 pairs',
+    async (station) => {
+      const open = async (mode: SharingMode, shares: boolean): Promise<wsk.WskConnectionSocket> => {
+        const socket = await station.socket(wsk.WSK_FLAG_CONNECTION_SOCKET)
+        if (mode !== 'default')
+          await station.set(socket, mode === 'reuse' ? wsk.SO_REUSEADDR : wsk.SO_EXCLUSIVEADDRUSE, 1)
+        if (shares) await station.set(socket, wsk.SO_WSK_SECURITY, { maySharePort: () => true })
+        return socket
+      }
+      let pairs = 0
+      for (const [second, verdicts] of Object.entries(SHARED)) {
+        for (const [at, first] of Object.keys(SHARED).entries()) {
+          const verdict = verdicts[at]
+          for (const shares of verdict === 'CHK' ? [true, false] : [false]) {
+            const [modeOfFirst, kindOfFirst] = first.split(' ') as [SharingMode, string]
+            const [modeOfSecond, kindOfSecond] = second.split(' ') as [SharingMode, string]
+            const one = await open(modeOfFirst, shares)
+            const bound = await station.bind(
+              one,
+              wsk.sockAddr(kindOfFirst === 'W' ? '0.0.0.0' : '127.0.0.1', 0),
+            )
+            const other = await open(modeOfSecond, false)
+            const address = wsk.sockAddr(kindOfSecond === 'W' ? '0.0.0.0' : '127.0.0.1', bound.address.port)
+            const { status } = await outcomeOf<0>((irp) => other.dispatch.WskBind(other, address, 0, irp))
+            const allowed = verdict === 'OK' || (verdict === 'CHK' && shares)
+            const expected = allowed
+              ? 'STATUS_SUCCESS'
+              : verdict === 'USE'
+                ? 'STATUS_ADDRESS_ALREADY_EXISTS'
+                : 'STATUS_ACCESS_DENIED'
+            assert.equal(wsk.statusName(status), expected, `${second} after ${first}`)
+            await station.close(one)
+            await station.close(other)
+          }
+          pairs += 1
+        }
+      }
+      assert.equal(pairs, 36)
+    },
+  )
 
   test('WSK-SHARE-1 two specific addresses never conflict, and a closed socket gives its address back', async (t) => {
     const station = new Station(t, 'tcpip')
