@@ -5,8 +5,13 @@ import { mapped, unmapped } from '../base/mapped-address.ts'
 export function destinationOf({ family, address, port }: SocketAddress): SocketAddress {
   if (address === '0.0.0.0') return { family, address: '127.0.0.1', port }
   if (address === '::') return { family, address: '::1', port }
-  const plain = unmapped(address)
-  return plain === undefined ? { family, address, port } : { family: 'IPv4', address: plain, port }
+  return plainly({ family, address, port })
+}
+
+/** `address` in a family of its own: an IPv6 socket at a mapped address is one of IPv4. */
+export function plainly(address: SocketAddress): SocketAddress {
+  const plain = unmapped(address.address)
+  return plain === undefined ? address : { family: 'IPv4', address: plain, port: address.port }
 }
 
 /** `address` as a socket of `family` shows it: an IPv6 socket has mapped IPv4 peers. */

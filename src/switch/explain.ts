@@ -1,5 +1,6 @@
 import { wsaName } from '../spi/index.ts'
 import type { SocketAddress } from '../spi/index.ts'
+import { plainly } from './addresses.ts'
 import type { Choice } from './choose-provider.ts'
 import type { Decision, Role } from './policy.ts'
 import { reasonFor } from './reasons.ts'
@@ -37,7 +38,8 @@ export function explainConnect(choice: Choice, destination: SocketAddress): Expl
 }
 
 /** What a listen at `local` would do: rules, then routes. The face may know more: that the server is one for TLS, say. */
-export function explainListen(choice: Choice, local: SocketAddress): Explanation {
+export function explainListen(choice: Choice, bound: SocketAddress): Explanation {
+  const local = plainly(bound)
   const { steps, observed } = rules(choice, 'listen', local)
   if (steps.at(-1)?.reason !== undefined) return conclude(steps)
   const [started] = choice.routes.listeningAt(local)

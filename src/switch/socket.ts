@@ -2,6 +2,7 @@ import { WSA, isWildcard } from '../spi/index.ts'
 import type { ConnectionRequest, Sharing, SocketAddress, SocketOption, Status, TcpipSocket, WsaCode } from '../spi/index.ts'
 import type { Cancel } from '../base/clock.ts'
 import { step } from '../base/machine.ts'
+import { plainly } from './addresses.ts'
 import { createCompanion } from './companion.ts'
 import { connectCompanion } from './connect.ts'
 import type { ConnectEnvironment } from './connect.ts'
@@ -104,22 +105,23 @@ export class SwitchSocket {
     if (this.#state === 'listening') return this.#setBacklog(backlog)
     if (this.#state !== 'idle') return 0
     this.#move('listen')
-    const local = this.#tcp.localAddress()
+    const bound = this.#tcp.localAddress()
     const { policy, stats } = this.#environment
-    if (stay !== undefined || !local.ok) {
+    if (stay !== undefined || !bound.ok) {
       this.#reason = stay ?? 'provider-error'
-      stats.stayed(this.#reason, 'listen', local.ok ? local.value : undefined)
+      stats.stayed(this.#reason, 'listen', bound.ok ? bound.value : undefined)
       return 0
     }
-    const action = policy?.decide('listen', local.value, local.value.port).action
+    const local = plainly(bound.value)
+    const action = policy?.decide('listen', local, local.port).action
     if (action === 'stay') {
       this.#reason = 'rule'
-      stats.stayed('rule', 'listen', local.value)
+      stats.stayed('rule', 'listen', local)
       return 0
     }
     const observed = action === 'observe'
     this.#listening = {
-      local: local.value,
+      local,
       options: this.#options ?? NO_OPTIONS,
       backlog,
       condition,
@@ -131,7 +133,7 @@ export class SwitchSocket {
         onArrival(arrival)
       },
     }
-    this.#offer(local.value)
+    this.#offer(local)
     return 0
   }
 

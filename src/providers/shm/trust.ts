@@ -1,4 +1,5 @@
 import { readlinkSync } from 'node:fs'
+import { unmapped } from '../../base/mapped-address.ts'
 import { WSA } from '../../spi/index.ts'
 import type { SocketAddress, WsaCode } from '../../spi/index.ts'
 import type { ShmNative } from '../../native/shm.ts'
@@ -43,8 +44,10 @@ export function findTcpListener(
   // Without a listener TCP/IP fails, too, with its own error; what cannot be checked is not trusted.
   if (found === -ENOENT) return WSA.WSAEADDRNOTAVAIL
   if (typeof found === 'number') return found === -EMFILE ? WSA.WSAEMFILE : WSA.WSASYSNOTREADY
-  const family = found.address.includes(':') ? 'IPv6' : 'IPv4'
-  return { ...found, address: { family, address: found.address, port } }
+  // An IPv6 socket at a mapped address is one of IPv4, and so offers its rendezvous.
+  const bound = unmapped(found.address) ?? found.address
+  const family = bound.includes(':') ? 'IPv6' : 'IPv4'
+  return { ...found, address: { family, address: bound, port } }
 }
 
 /**
