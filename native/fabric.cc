@@ -96,18 +96,29 @@ int Fabric::Open() {
   return open_error_;
 }
 
-std::vector<std::string> Fabric::Addresses() const {
-  std::vector<std::string> found;
+std::vector<FabricDevice> Fabric::Devices() const {
+  std::vector<FabricDevice> found;
   for (fi_info* info = infos_; info != nullptr; info = info->next) {
     std::string address = EndpointOf(info->src_addr).address;
-    if (!address.empty() && std::find(found.begin(), found.end(), address) == found.end()) found.push_back(address);
+    auto is_known = [&](const FabricDevice& device) { return device.address == address; };
+    if (address.empty() || std::any_of(found.begin(), found.end(), is_known)) continue;
+    const char* name = info->domain_attr->name;
+    found.push_back({name == nullptr ? "" : name, address});
   }
   return found;
 }
 
 // --- listening --------------------------------------------------------------------------------------------------------
 
+// Where no device has an IPv6 address, `verbs` knows no IPv6 wildcard: the IPv4 half of it is all that there is.
 int Fabric::Listen(const Endpoint& local) {
+  int listener = ListenAt(local);
+  if (listener >= 0 || local.address != "::") return listener;
+  int other = ListenAt({"0.0.0.0", local.port});
+  return other >= 0 ? other : listener;
+}
+
+int Fabric::ListenAt(const Endpoint& local) {
   int error = Open();
   if (error != 0) return error;
   fi_info* hints = Hints();
@@ -333,6 +344,7 @@ void Fabric::ReadCompletions(FabricLink* link) {
       continue;
     }
     if (count <= 0) break;
+    stats_.completions += static_cast<uint64_t>(count);
     for (ssize_t i = 0; i < count; i++) {
       auto* operation = reinterpret_cast<FabricLink::Operation*>(entries[i].op_context);
       switch (operation->kind) {

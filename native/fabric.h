@@ -66,7 +66,12 @@ struct FabricRequest {
 };
 
 struct FabricStats {
-  uint64_t messages_sent = 0, messages_received = 0, writes = 0, written_bytes = 0, full = 0, errors = 0;
+  uint64_t messages_sent = 0, messages_received = 0, writes = 0, written_bytes = 0, completions = 0, full = 0, errors = 0;
+};
+
+struct FabricDevice {
+  std::string name;
+  std::string address;
 };
 
 class FabricLink;
@@ -80,8 +85,8 @@ class Fabric {
   bool Answered() const { return answered_; }
   // Waits for libfabric's first answer where it is not there yet, and opens the fabric. 0 or -errno.
   int Open();
-  // A local address of each interface the provider runs on; after Open.
-  std::vector<std::string> Addresses() const;
+  // What the provider runs on; after Open.
+  std::vector<FabricDevice> Devices() const;
   int event_fd() const { return event_fd_; }
 
   // A listener's number or -errno. The wildcard is written 0.0.0.0 or ::.
@@ -117,6 +122,7 @@ class Fabric {
   void ReadError();
   void ReadCompletions(FabricLink* link);
   int Adopt(std::unique_ptr<FabricLink> link, int error);
+  int ListenAt(const Endpoint& local);
 
   struct Listener {
     fid_pep* endpoint = nullptr;

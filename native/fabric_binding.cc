@@ -21,7 +21,7 @@ class JsFabric : public Napi::ObjectWrap<JsFabric> {
   static Napi::Function Define(Napi::Env env) {
     return DefineClass(
         env, "Fabric",
-        {InstanceMethod<&JsFabric::Open>("open"), InstanceMethod<&JsFabric::Addresses>("addresses"),
+        {InstanceMethod<&JsFabric::Open>("open"), InstanceMethod<&JsFabric::Devices>("devices"),
          InstanceMethod<&JsFabric::Listen>("listen"), InstanceMethod<&JsFabric::CloseListener>("closeListener"),
          InstanceMethod<&JsFabric::Request>("request"), InstanceMethod<&JsFabric::Reject>("reject"),
          InstanceMethod<&JsFabric::Connect>("connect"), InstanceMethod<&JsFabric::Accept>("accept"),
@@ -61,10 +61,15 @@ class JsFabric : public Napi::ObjectWrap<JsFabric> {
 
   Napi::Value Open(const Napi::CallbackInfo& info) { return Answer(info, fabric_->Open()); }
 
-  Napi::Value Addresses(const Napi::CallbackInfo& info) {
-    std::vector<std::string> addresses = fabric_->Addresses();
-    Napi::Array result = Napi::Array::New(info.Env(), addresses.size());
-    for (uint32_t i = 0; i < addresses.size(); i++) result.Set(i, addresses[i]);
+  Napi::Value Devices(const Napi::CallbackInfo& info) {
+    std::vector<FabricDevice> devices = fabric_->Devices();
+    Napi::Array result = Napi::Array::New(info.Env(), devices.size());
+    for (uint32_t i = 0; i < devices.size(); i++) {
+      Napi::Object device = Napi::Object::New(info.Env());
+      device.Set("name", devices[i].name);
+      device.Set("address", devices[i].address);
+      result.Set(i, device);
+    }
     return result;
   }
 
@@ -183,6 +188,7 @@ class JsFabric : public Napi::ObjectWrap<JsFabric> {
     result.Set("messagesReceived", static_cast<double>(stats.messages_received));
     result.Set("writes", static_cast<double>(stats.writes));
     result.Set("writtenBytes", static_cast<double>(stats.written_bytes));
+    result.Set("completions", static_cast<double>(stats.completions));
     result.Set("retries", static_cast<double>(stats.full));
     result.Set("errors", static_cast<double>(stats.errors));
     return result;

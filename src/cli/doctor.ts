@@ -8,6 +8,7 @@ import { FABRICS } from '../compose/fabric.ts'
 import type { FabricNative } from '../native/fabric.ts'
 import { loadFabric, loadShm } from '../native/load.ts'
 import type { ShmNative } from '../native/shm.ts'
+import { deviceText } from './format.ts'
 
 /** One thing that has to work, or would help. */
 interface Check {
@@ -112,7 +113,7 @@ function fabricCheck(): Check {
     const verdict = wanted === 'off' ? 'ok' : 'slower'
     return { name, verdict, detail: `connections to other hosts stay on TCP/IP: ${loaded.reason}` }
   }
-  const found = FABRICS.flatMap((provider) => (provider === 'off' ? [] : fabricAddresses(loaded.native, provider)))
+  const found = FABRICS.flatMap((provider) => (provider === 'off' ? [] : fabricDevices(loaded.native, provider)))
   const detail = `libfabric ${loaded.native.version}: ${found.join('; ') || 'no provider that connects'}; SOCKSWITCH_FABRIC=${wanted}`
   if (wanted === 'off') return { name, verdict: 'ok', detail, ...(found.length > 0 && { remedy: FABRIC_ADVICE }) }
   return found.some((each) => each.startsWith(`${wanted} on `))
@@ -123,11 +124,11 @@ function fabricCheck(): Check {
 const FABRIC_ADVICE =
   'SOCKSWITCH_FABRIC=verbs on both hosts where there are RDMA devices; =tcp pays for short messages between hosts with CPUs to spare (docs/fabric.md)'
 
-function fabricAddresses(native: FabricNative, provider: string): string[] {
+function fabricDevices(native: FabricNative, provider: string): string[] {
   const endpoints = new native.Fabric(provider, 1, 64, 1, 64)
-  const addresses = endpoints.open() === 0 ? endpoints.addresses() : []
+  const devices = endpoints.open() === 0 ? endpoints.devices() : []
   endpoints.destroy()
-  return addresses.length === 0 ? [] : [`${provider} on ${addresses.join(', ')}`]
+  return devices.length === 0 ? [] : [`${provider} on ${deviceText(devices)}`]
 }
 
 function cpus(): Check {

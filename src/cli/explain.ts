@@ -1,3 +1,4 @@
+import { createSocket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -24,8 +25,8 @@ export interface ExplainOptions {
   readonly program: string | undefined
 }
 
-/** How long a provider may take to start, and how often it is looked at, in ms. */
-const START_MS = 2000
+/** How long a provider may take to start, or a link to come up, and how often it is looked at, in ms. */
+const START_MS = 5000
 const LOOK_MS = 50
 
 interface Answer extends Explanation {
@@ -78,8 +79,12 @@ async function examine(ends: readonly SocketAddress[], options: ExplainOptions):
   const fabric = composeFabric(config.fabric, provider.turns)
   const san = fabric instanceof FabricProvider ? [provider, fabric] : [provider]
   const theSwitch = createSwitch({ san, ...(policy && { policy }) })
-  const ask = (): readonly Explanation[] =>
-    ends.map((end) => (options.listen ? theSwitch.explainListen(end) : theSwitch.explainConnect(end)))
+  // Only a link tells whether a peer answers.
+  let unlinked = fabric instanceof FabricProvider && !options.listen ? await withLocals(ends) : []
+  const ask = (): readonly Explanation[] => {
+    unlinked = unlinked.filter(({ local, end }) => fabric instanceof FabricProvider && !fabric.reach(local, end))
+    return ends.map((end) => (options.listen ? theSwitch.explainListen(end) : theSwitch.explainConnect(end)))
+  }
   let explained = ask()
   const deadline = performance.now() + START_MS
   // A provider that has just been started may not know yet what it can do.
@@ -95,6 +100,30 @@ async function examine(ends: readonly SocketAddress[], options: ExplainOptions):
     const remedy = remedyFor(explanation, listeners)
     return { address, ...explanation, ...(remedy !== undefined && { remedy }), listeners }
   })
+}
+
+/** Each end with the address from which this host reaches it; without those it does not reach. */
+async function withLocals(
+  ends: readonly SocketAddress[],
+): Promise<{ readonly local: SocketAddress; readonly end: SocketAddress }[]> {
+  const found = await Promise.all(
+    ends.map(async (end) => {
+      const socket = createSocket(end.family === 'IPv4' ? 'udp4' : 'udp6')
+      try {
+        // Sends nothing: the kernel looks up the route.
+        await new Promise<void>((resolve, reject) => {
+          socket.once('error', reject)
+          socket.connect(end.port, end.address, resolve)
+        })
+        return [{ local: { ...end, ...socket.address() } as SocketAddress, end }]
+      } catch {
+        return []
+      } finally {
+        socket.close()
+      }
+    }),
+  )
+  return found.flat()
 }
 
 function unavailable(address: SocketAddress, detail: string, reason: 'off' | 'no-route'): Answer {

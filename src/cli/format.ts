@@ -1,4 +1,5 @@
 import Table from 'cli-table3'
+import type { FabricDevice } from '../native/fabric.ts'
 import type { SocketAddress } from '../spi/index.ts'
 import { formatAddress } from '../spi/index.ts'
 
@@ -46,4 +47,9 @@ export function formatBytes(bytes: number): string {
     unit = next
   }
   return `${value.toFixed(1)} ${unit}`
+}
+
+/** Devices of a fabric, by name and address. */
+export function deviceText(devices: readonly FabricDevice[]): string {
+  return devices.map(({ name, address }) => `${name} (${address})`).join(', ') || 'nothing yet'
 }

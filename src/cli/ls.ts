@@ -1,6 +1,6 @@
 import type { ConnectionRow, ProcessReport } from '../compose/report.ts'
 import { askAll } from './ask.ts'
-import { addressText, drawTable, formatBytes } from './format.ts'
+import { addressText, deviceText, drawTable, formatBytes } from './format.ts'
 
 /** Rows printed one by one per process; a summary stands for the rest. `--json` has them all. */
 const MAX_ROWS = 40
@@ -71,10 +71,12 @@ function fabricCells({ providers, counters: { fabric } }: ProcessReport): string
   const unavailable = providers.find(({ name }) => name === 'fabric')?.unavailable
   if (unavailable !== undefined) return [`no fabric: ${unavailable}`]
   if (fabric === undefined) return []
-  const { links, connections, messagesSent, messagesReceived, writes, writtenBytes, retries, errors, silenced } = fabric
+  const { provider, devices, links, connections, messagesSent, messagesReceived, writes, writtenBytes } = fabric
+  const { completions, retries, errors, silenced } = fabric
   return [
-    `fabric links ${String(links)}, connections ${String(connections)}, messages out ${String(messagesSent)} in ${String(messagesReceived)}`,
-    `RDMA writes ${String(writes)} (${formatBytes(writtenBytes)}), retries ${String(retries)}, errors ${String(errors)}, silent peers ${String(silenced)}`,
+    `fabric ${provider} on ${deviceText(devices)}: links ${String(links)}, connections ${String(connections)}`,
+    `messages out ${String(messagesSent)} in ${String(messagesReceived)}, RDMA writes ${String(writes)} (${formatBytes(writtenBytes)})`,
+    `completions ${String(completions)}, retries ${String(retries)}, errors ${String(errors)}, silent peers ${String(silenced)}`,
   ]
 }
 

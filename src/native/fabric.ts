@@ -23,8 +23,8 @@ export interface Fabric {
   open(): number
   /** libfabric has answered: {@link open} does not wait. */
   readonly answered: boolean
-  /** A local address of each interface the provider runs on. */
-  addresses(): readonly string[]
+  /** What the provider runs on, one for each local address; after {@link open}. */
+  devices(): readonly FabricDevice[]
   listen(address: string, service: number): number
   closeListener(listener: number): void
   /** Who asks for a link, and what it said. */
@@ -63,6 +63,12 @@ export interface Fabric {
   readonly source: PollSource
 }
 
+export interface FabricDevice {
+  /** As libfabric calls it: an RDMA device, or a network interface. */
+  readonly name: string
+  readonly address: string
+}
+
 export interface LinkRequest {
   readonly address: string
   readonly port: number
@@ -83,6 +89,8 @@ export interface FabricCounters {
   readonly messagesReceived: number
   readonly writes: number
   readonly writtenBytes: number
+  /** Reports of libfabric: every message received, and one in some of what was sent. */
+  readonly completions: number
   /** Posts that had to wait for room. */
   readonly retries: number
   readonly errors: number

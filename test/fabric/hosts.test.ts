@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { serviceOf } from '../../src/providers/fabric/index.ts'
+import type { ProcessReport } from '../../src/compose/report.ts'
+import { cli } from '../integration/command-line.ts'
 import { Program } from '../integration/program.ts'
 import { beside, startApp } from '../support/app.ts'
 import { FABRIC_UNDER_TEST, noFabric } from '../support/fabric-provider.ts'
@@ -12,8 +14,9 @@ import { makeHosts } from './hosts.ts'
 import type { Host, Hosts } from './hosts.ts'
 
 const ACTOR = beside(import.meta.url, '../integration/actor')
-/** What 200 connections carry each way, and what a single one does. */
+/** What so many connections carry each way, and what a single one does. */
 const BYTES = numberFromEnv('SOCKSWITCH_FABRIC_BYTES', 16 << 20)
+const CONNECTIONS = numberFromEnv('SOCKSWITCH_FABRIC_CONNECTIONS', 200)
 const STREAM_BYTES = numberFromEnv('SOCKSWITCH_FABRIC_STREAM', 32 << 20)
 /** Emulated machines are slow. */
 const SLOWEST_BYTES_PER_MS = FABRIC_UNDER_TEST === 'tcp' ? 5000 : 100
@@ -127,12 +130,12 @@ function suite(hosts: Hosts): void {
   })
 
   test(
-    '200 connections with pauses and half-closes carry every byte',
+    `${CONNECTIONS} connections with pauses and half-closes carry every byte`,
     {
       timeout: limitFor(BYTES),
     },
     async (t) => {
-      await soak(t, hosts, 200, BYTES)
+      await soak(t, hosts, CONNECTIONS, BYTES)
     },
   )
 
@@ -178,6 +181,56 @@ function suite(hosts: Hosts): void {
     assert.equal((await client.event('closed one'))['how'], 'ECONNRESET')
   })
 
+  test('ls tells the connections, the provider of libfabric, its device and its counters', async (t) => {
+    const { client, options } = await startBoth(t, hosts)
+    await connectSwitched(client, options)
+    assert.equal((await client.ask('echo', { key: 'one', bytes: 300_000 }))['error'], undefined)
+    const { stdout } = await cli(['ls', '--json'], SWITCHED, undefined, hosts.client.within)
+    const { processes } = JSON.parse(stdout) as { processes: readonly ProcessReport[] }
+    const report = processes.find(({ pid }) => pid === client.pid)
+    assert.deepEqual(
+      report?.connections.map(({ provider, state }) => [provider, state]),
+      [['fabric', 'open']],
+    )
+    const { fabric } = report.counters
+    assert.ok(fabric !== undefined)
+    assert.equal(fabric.provider, FABRIC_UNDER_TEST)
+    assert.ok(fabric.devices.some(({ name, address }) => name !== '' && address === hosts.client.address))
+    assert.deepEqual([fabric.links, fabric.connections, fabric.errors, fabric.silenced], [1, 1, 0, 0])
+    for (const counter of ['messagesSent', 'messagesReceived', 'writes', 'completions'] as const)
+      assert.ok(fabric[counter] > 0, counter)
+    assert.ok(fabric.completions >= fabric.messagesReceived)
+    assert.ok(fabric.writtenBytes >= 250_000, String(fabric.writtenBytes))
+    assert.match((await cli(['ls'], SWITCHED, undefined, hosts.client.within)).stdout, /fabric .* on .*\(/)
+  })
+
+  test('explain makes a link, and tells whether it stands and over which device', async (t) => {
+    const { options } = await startBoth(t, hosts)
+    const target = `${options.host}:${String(options.port)}`
+    const asked = ['explain', '--json', target]
+    const { code, stdout } = await cli(asked, SWITCHED, undefined, hosts.client.within)
+    const [answer] = (JSON.parse(stdout) as { answers: [{ provider?: string; steps: { detail: string }[] }] })
+      .answers
+    assert.equal(answer.provider, 'fabric', stdout)
+    assert.equal(code, 0)
+    const details = answer.steps.map(({ detail }) => detail)
+    assert.ok(
+      details.some((detail) => detail.includes(`(${hosts.client.address})`)),
+      stdout,
+    )
+    assert.ok(details.includes('stands'), stdout)
+  })
+
+  test('explain tells of a listener that nobody switched', async (t) => {
+    const { options } = await startBoth(t, hosts, null)
+    const target = `${options.host}:${String(options.port)}`
+    const asked = ['explain', '--json', target]
+    const { code, stdout } = await cli(asked, SWITCHED, undefined, hosts.client.within)
+    const [answer] = (JSON.parse(stdout) as { answers: [{ reason?: string }] }).answers
+    assert.equal(answer.reason, 'peer-not-switched', stdout)
+    assert.equal(code, 1)
+  })
+
   test('a peer that is not switched is served over TCP/IP, with the reason', async (t) => {
     const { client, options } = await startBoth(t, hosts, null)
     let way: unknown
@@ -205,7 +258,7 @@ function suite(hosts: Hosts): void {
   })
 
   const { powerOff } = hosts
-  const noPower = powerOff === undefined && 'a namespace has no power; for its peers a cut cable is the same'
+  const noPower = powerOff === undefined && 'the power stays on; for the peers a cut cable is the same'
   test(
     'a host that loses its power ends its connections within four heartbeats',
     { skip: noPower },

@@ -14,8 +14,8 @@ export interface Hosts {
   /** Pulls the cable at the server, as a power failure there looks from the client. */
   cut(): void
   mend(): void
-  /** Takes the server's power for good; undefined where that is no more than {@link cut}. */
-  readonly powerOff?: () => void
+  /** Takes the server's power for good; undefined where it has none of its own, or is needed. */
+  readonly powerOff?: (() => void) | undefined
   remove(): void
 }
 
@@ -104,9 +104,12 @@ class Machines implements Hosts {
     this.#there('ip', 'link', 'set', this.#device, 'up')
   }
 
-  powerOff = (): void => {
-    // The answer is lost with the machine.
-    this.#there('sh', '-c', '(sleep 0.5; echo o >/proc/sysrq-trigger) >/dev/null 2>&1 &')
+  get powerOff(): (() => void) | undefined {
+    if (process.env['SOCKSWITCH_FABRIC_POWER'] !== 'off') return undefined
+    return () => {
+      // The answer would be lost with the machine.
+      this.#there('sh', '-c', '(sleep 0.5; echo o >/proc/sysrq-trigger) >/dev/null 2>&1 &')
+    }
   }
 
   remove(): void {

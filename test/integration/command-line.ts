@@ -16,13 +16,15 @@ export interface Outcome {
   readonly stderr: string
 }
 
-/** Starts `sockswitch ARGS`. @param main Another copy of the command. */
+/** Starts `sockswitch ARGS`. @param main Another copy of the command. @param within What runs it, in its place. */
 export function start(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
   main = CLI,
+  within: readonly string[] = [],
 ): ChildProcessByStdio<null, Readable, Readable> {
-  return spawn(process.execPath, [main, ...args], {
+  const [command = '', ...rest] = [...within, process.execPath, main, ...args]
+  return spawn(command, rest, {
     env: { ...cleanEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -33,8 +35,9 @@ export async function cli(
   args: readonly string[],
   env?: Readonly<Record<string, string>>,
   main?: string,
+  from?: readonly string[],
 ): Promise<Outcome> {
-  const child = start(args, env, main)
+  const child = start(args, env, main, from)
   const [stdout, stderr, end] = await within(
     Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]),
     LIMIT_MS,

@@ -1,6 +1,6 @@
 import { invariant } from '../../base/invariant.ts'
 import * as native from '../../native/fabric.ts'
-import type { Fabric, FabricCounters } from '../../native/fabric.ts'
+import type { Fabric, FabricCounters, FabricDevice } from '../../native/fabric.ts'
 import type { Watcher } from '../../native/shm.ts'
 import type { Notifiable, Turns } from '../../native/turns.ts'
 import type { Link } from './link.ts'
@@ -10,6 +10,7 @@ const NO_COUNTERS: FabricCounters = {
   messagesReceived: 0,
   writes: 0,
   writtenBytes: 0,
+  completions: 0,
   retries: 0,
   errors: 0,
 }
@@ -45,6 +46,11 @@ export class Endpoints implements Notifiable {
   get fabric(): Fabric {
     invariant(this.#fabric, 'the provider was started')
     return this.#fabric
+  }
+
+  /** What libfabric's provider runs on, once it has answered. */
+  get devices(): readonly FabricDevice[] {
+    return this.#watcher === undefined ? [] : this.fabric.devices()
   }
 
   get counters(): FabricCounters {

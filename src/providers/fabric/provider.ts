@@ -17,7 +17,7 @@ import type {
 import type { Clock } from '../../base/clock.ts'
 import { Places } from '../../base/places.ts'
 import { SubnetSet } from '../../base/subnet-set.ts'
-import type { Fabric, FabricCounters } from '../../native/fabric.ts'
+import type { Fabric, FabricCounters, FabricDevice } from '../../native/fabric.ts'
 import type { Turns } from '../../native/turns.ts'
 import { Startups } from '../../san/index.ts'
 import type { Attempt, Carrier, ConnectionOwner, Listener } from '../../san/index.ts'
@@ -40,6 +40,10 @@ const FIRST_UNPRIVILEGED_PORT = 1024
 
 /** What the provider can tell of itself. */
 export interface FabricStats extends FabricCounters {
+  /** The provider of libfabric. */
+  readonly provider: FabricName
+  /** What it runs on; empty before libfabric has answered. */
+  readonly devices: readonly FabricDevice[]
   readonly links: number
   readonly connections: number
   /** Peers that counted as dead because they did not answer. */
@@ -116,6 +120,8 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
 
   get stats(): FabricStats {
     return {
+      provider: this.#purpose.name,
+      devices: this.#endpoints.devices,
       ...this.#endpoints.counters,
       links: this.#links.size,
       connections: this.connections.taken,
@@ -160,9 +166,12 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
     const detail = 'does not run here, or has not answered yet'
     if (!this.fabric.answered) return [{ what, status: WSA.WSATRY_AGAIN, detail }]
     if (!this.#endpoints.open()) return [{ what, status: WSA.WSAENETDOWN, detail }]
-    const runs: ProbeStep = { what, status: 0, detail: this.#purpose.description }
-    if (this.#routes.stands(address)) return [runs, { what: 'link', status: 0, detail: 'stands' }]
+    const devices = this.#endpoints.devices.map(({ name, address: at }) => `${name} (${at})`).join(', ')
+    const runs: ProbeStep = { what, status: 0, detail: `${this.#purpose.description}, on ${devices}` }
+    if (this.#routes.leadsTo(address, 'up')) return [runs, { what: 'link', status: 0, detail: 'stands' }]
     const service = `service ${String(serviceOf(this.#purpose.name, address.port))}`
+    if (this.#routes.leadsTo(address))
+      return [runs, { what: 'link', status: WSA.WSATRY_AGAIN, detail: `${service} has not answered yet` }]
     const found = this.#routes.isSilent(address)
       ? `${service} did not answer lately`
       : `none; only a connect finds out whether ${service} answers`
@@ -207,6 +216,17 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
   }
 
   // The link from `local` to whoever listens at `destination`; it may still be coming up.
+  /**
+   * Begins a link from `local` to whoever listens at `destination`, without a connection: {@link probe} tells how it went.
+   *
+   * @returns false where it is to be asked again, because libfabric has not answered yet.
+   */
+  reach(local: SocketAddress, destination: SocketAddress): boolean {
+    if (!this.fabric.answered) return false
+    if (this.#served.has(destination)) this.#linkTo(local, destination)
+    return true
+  }
+
   #linkTo(local: SocketAddress, destination: SocketAddress): Result<Link> {
     const known = this.#routes.find(local, destination)
     if (known !== undefined) return known.promising ? success(known) : failure(WSA.WSATRY_AGAIN)

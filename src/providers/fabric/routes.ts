@@ -2,6 +2,7 @@ import { WSA, formatAddress } from '../../spi/index.ts'
 import type { SocketAddress, WsaCode } from '../../spi/index.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Link } from './link.ts'
+import type { LinkState } from '../../san/link-state.ts'
 
 /** More silent addresses than this are not remembered one by one. */
 const MAX_SILENT = 1024
@@ -33,11 +34,11 @@ export class Routes {
     return this.#routes.get(keyOf(local, destination))?.link
   }
 
-  /** True where a link leads to `destination`, from whatever address. */
-  stands(destination: SocketAddress): boolean {
+  /** True where a link, in this state where one is given, leads to `destination` from whatever address. */
+  leadsTo(destination: SocketAddress, state?: LinkState): boolean {
     const to = formatAddress(destination)
     for (const { link, destination: its } of this.#routes.values()) {
-      if (its === to && link.state === 'up') return true
+      if (its === to && (state === undefined || link.state === state)) return true
     }
     return false
   }
