@@ -3,115 +3,20 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import fc from 'fast-check'
 
-import { localPeer } from '../../conformance/index.ts'
-import type { LocalPeer } from '../../conformance/index.ts'
 import * as native from '../../src/native/fabric.ts'
-import type { Fabric, LinkOffer } from '../../src/native/fabric.ts'
-import { loadFabric } from '../../src/native/load.ts'
 import { decodeRefusal, encodeHello } from '../../src/providers/fabric/hello.ts'
-import * as layout from '../../src/providers/fabric/layout.ts'
 import * as messages from '../../src/providers/fabric/messages.ts'
-import { serviceOf } from '../../src/providers/fabric/index.ts'
 import { WSA } from '../../src/spi/index.ts'
-import type { SocketAddress } from '../../src/spi/index.ts'
-import { FABRIC_UNDER_TEST, fabricAddresses, fabricProvider, noFabric } from '../support/fabric-provider.ts'
+import { noFabric } from '../support/fabric-provider.ts'
 import { chosenSeed } from '../support/random.ts'
+import { Stranger, makeVictim, message } from './stranger.ts'
 
 const skip = noFabric()
-const addresses = fabricAddresses('IPv4')
 // Providers keep no process alive.
 const alive = setInterval(() => undefined, 1000)
 after(() => {
   clearInterval(alive)
 })
-
-const ACCEPT = { decision: 'CF_ACCEPT', calleeData: new Uint8Array() } as const
-
-/** An endpoint without manners, driven by hand. */
-class Stranger {
-  readonly #fabric: Fabric
-  readonly #events: Int32Array
-  readonly link: number
-  readonly #offer: LinkOffer
-  #sent = 0
-
-  constructor(to: SocketAddress, hello?: Uint8Array) {
-    const loaded = loadFabric()
-    assert.ok('native' in loaded)
-    const { MESSAGES, MESSAGE_BYTES, WRITES, ARENA_BYTES } = layout
-    const { Fabric } = loaded.native
-    this.#fabric = new Fabric(FABRIC_UNDER_TEST, MESSAGES, MESSAGE_BYTES, WRITES, ARENA_BYTES)
-    assert.equal(this.#fabric.open(), 0)
-    this.#events = new Int32Array(this.#fabric.events())
-    this.link = this.#fabric.connect(to.address, to.address, serviceOf(FABRIC_UNDER_TEST, to.port))
-    assert.ok(this.link > 0)
-    const offer = this.#fabric.offer(this.link)
-    assert.ok(offer !== undefined)
-    this.#offer = offer
-    assert.equal(this.#fabric.start(this.link, hello ?? encodeHello(offer)), 0)
-  }
-
-  /** The next event of this kind, or of the end. */
-  async event(wanted: number): Promise<number> {
-    for (;;) {
-      await new Promise((resolve) => setImmediate(resolve))
-      if (!this.#fabric.poll()) continue
-      const [count = 0] = this.#events
-      const kinds = Array.from({ length: count }, (_, i) => this.#events[2 + 4 * i] ?? 0)
-      this.#events[1] = count
-      const found = kinds.find((kind) => kind === wanted || kind === native.EVENT_ENDED)
-      if (found !== undefined) return found
-    }
-  }
-
-  get said(): Uint8Array {
-    return this.#fabric.peerData(this.link)
-  }
-
-  send(message: Uint8Array): void {
-    const index = this.#sent % layout.MESSAGES
-    this.#sent += 1
-    new Uint8Array(this.#offer.memory).set(message, layout.SENT_AT + index * layout.MESSAGE_BYTES)
-    this.#fabric.send(this.link, index, message.length)
-  }
-
-  end(): void {
-    this.#fabric.close(this.link)
-    this.#fabric.release(this.link, this.#offer.memory)
-    this.#fabric.destroy()
-  }
-}
-
-/** Somebody who listens, and a friend with a connection there. */
-async function makeVictim(): Promise<{
-  victim: LocalPeer
-  at: SocketAddress
-  stillWell: () => Promise<void>
-}> {
-  const victim = localPeer(fabricProvider(), addresses)
-  const friend = localPeer(fabricProvider(), addresses)
-  const at = await victim.address('listener')
-  const listener = await victim.open(at)
-  assert.equal(await victim.listen(listener, 8), 0)
-  const near = await friend.open(await friend.address('client'))
-  await friend.connect(near, at, new Uint8Array())
-  const { socket: far } = await victim.accept(listener, ACCEPT)
-  assert.equal((await friend.outcome(near)).status, 0)
-  let round = 0
-  const stillWell = async (): Promise<void> => {
-    round += 1
-    await friend.write(near, 0, Uint8Array.of(round))
-    await friend.signal(near)
-    assert.equal(await victim.receive(far), 0)
-    assert.deepEqual(await victim.read(far, 0, 1), Uint8Array.of(round))
-    await victim.end().then(() => friend.end())
-  }
-  return { victim, at, stillWell }
-}
-
-function message(kind: number, count = 0, slot = 0, payload: readonly number[] = []): Uint8Array {
-  return Uint8Array.of(kind, count, 0, 0, slot & 255, slot >>> 8, 0, 0, ...payload)
-}
 
 const REQUEST = messages.encodeRequest({
   remote: { family: 'IPv4', address: '127.0.0.1', port: 4000 },

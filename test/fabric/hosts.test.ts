@@ -171,16 +171,6 @@ function suite(hosts: Hosts): void {
     assert.equal((await echoed)['error'], undefined)
   })
 
-  test('a host that is gone ends its connections within four heartbeats', async (t) => {
-    const { client, options } = await startBoth(t, hosts)
-    await connectSwitched(client, options)
-    hosts.cut()
-    t.after(() => {
-      hosts.mend()
-    })
-    assert.equal((await client.event('closed one'))['how'], 'ECONNRESET')
-  })
-
   test('ls tells the connections, the provider of libfabric, its device and its counters', async (t) => {
     const { client, options } = await startBoth(t, hosts)
     await connectSwitched(client, options)
@@ -255,6 +245,16 @@ function suite(hosts: Hosts): void {
     }
     await connectSwitched(client, options)
     assert.equal((await client.ask('echo', { key: 'one', bytes: 1000 }))['error'], undefined)
+  })
+
+  test('a host that is gone ends its connections within four heartbeats', async (t) => {
+    const { client, options } = await startBoth(t, hosts)
+    await connectSwitched(client, options)
+    hosts.cut()
+    t.after(() => {
+      hosts.mend()
+    })
+    assert.equal((await client.event('closed one'))['how'], 'ECONNRESET')
   })
 
   const { powerOff } = hosts
