@@ -2,7 +2,9 @@ import type {
   ConnectionMemory,
   ConnectionRequest,
   MemoryRegion,
+  Overlapped,
   ProviderLimits,
+  RdmaAccess,
   RegisteredMemory,
   Result,
   Sharing,
@@ -57,6 +59,8 @@ export interface ConnectionOwner {
   signalled(): void
   /** The peer is gone, after its last signal: `WSAECONNRESET`, or `WSAECONNABORTED` where nobody knows what became of it. */
   ended(code: WsaCode): void
+  /** An operation that was pending has ended; it is announced. */
+  completed(overlapped: Overlapped): void
 }
 
 /** One end of a connection. Closing it frees everything, once the peer is through with it. */
@@ -77,6 +81,12 @@ export interface Connection extends Attempt {
   poll?(): void
   /** DUP-1, of carriers whose bounds say `duplicates`: another process has the connection then, and only `close` follows. */
   duplicate?(processId: number): Result<Uint8Array>
+  /** EXPOSE-1 to -3, of carriers whose bounds say `rdma`; so below. */
+  expose?(memory: Uint8Array, access: RdmaAccess): Result<number>
+  /** EXPOSE-4. */
+  conceal?(descriptor: number): Status
+  /** READ-1 to -4. */
+  read?(descriptor: number, offset: number, target: Uint8Array, overlapped: Overlapped | null): Status
 }
 
 /** A request that waits at a {@link Listener}: whoever asks hears of it what becomes of it. */

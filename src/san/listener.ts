@@ -125,6 +125,8 @@ export class Listener {
     }
     this.#pended.set(pended, request)
     pended.begin()
+    // Given up while the condition function ran.
+    if (!request.isOpen()) this.#withdrawn(pended)
     return failure(WSA.WSA_IO_PENDING)
   }
 

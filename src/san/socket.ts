@@ -8,6 +8,7 @@ import type {
   MemoryRegion,
   NetworkEvents,
   Overlapped,
+  RdmaAccess,
   RegisteredMemory,
   Result,
   SanSocket,
@@ -37,11 +38,14 @@ export class CarriedSocket implements SanSocket, ConnectionOwner {
   readonly #receive = new PostedReceive()
   #state: SanSocketState = 'open'
   #local: SocketAddress | undefined
+  #debug = 0
   #sharing: Sharing | undefined
   #listener: Listener | undefined
   #attempt: Attempt | undefined
   #connection: Connection | undefined
   #calleeData: Uint8Array | undefined
+  /** Inside {@link getOverlappedResult}. */
+  #isPolled = false
 
   /** SOCKET-1: the switch's descriptor comes first. */
   static open(carrier: Carrier, family: AddressFamily): Result<CarriedSocket> {
@@ -75,16 +79,19 @@ export class CarriedSocket implements SanSocket, ConnectionOwner {
     return 0
   }
 
-  setSockOpt(option: SocketOption, _value: number): Status {
+  /** Of what reaches a provider only a debug switch means anything here; it changes nothing, and accepted sockets have it, too. */
+  setSockOpt(option: SocketOption, value: number): Status {
     if (this.#state === 'closed') return WSA.WSAENOTSOCK
-    // A debug switch that changes nothing is still known; the rest means nothing here.
-    return option === 'SO_DEBUG' ? 0 : WSA.WSAENOPROTOOPT
+    if (option !== 'SO_DEBUG') return WSA.WSAENOPROTOOPT
+    this.#debug = value
+    return 0
   }
 
   getSockOpt(option: SocketOption): Result<number> {
     if (this.#state === 'closed') return failure(WSA.WSAENOTSOCK)
-    if (option !== 'SO_MAX_RDMA_SIZE') return failure(WSA.WSAENOPROTOOPT)
-    return success(this.#carrier.bounds.maxMemoryBytes)
+    if (option === 'SO_DEBUG') return success(this.#debug)
+    if (option === 'SO_MAX_RDMA_SIZE') return success(this.#carrier.bounds.maxMemoryBytes)
+    return failure(WSA.WSAENOPROTOOPT)
   }
 
   share(sharing: Sharing): Status {
@@ -102,12 +109,10 @@ export class CarriedSocket implements SanSocket, ConnectionOwner {
       this.#listener.setBacklog(backlog)
       return 0
     }
-    if (this.#isBusy) return WSA.WSAEISCONN
+    if (this.#connection !== undefined) return WSA.WSAEISCONN
     if (this.#state !== 'bound' || this.#local === undefined) return WSA.WSAEINVAL
     const listener = new Listener(this.#local, backlog, this.#events, (pended) => {
-      this.#carrier.schedule(() => {
-        this.#announce(pended)
-      })
+      this.#announceLater(pended)
     })
     const status = this.#carrier.listen(listener, this.#sharing)
     if (status !== 0) return status
@@ -143,6 +148,7 @@ export class CarriedSocket implements SanSocket, ConnectionOwner {
     const opened = tooLong ? failure(WSA.WSAEMSGSIZE) : CarriedSocket.open(this.#carrier, this.#family)
     const connection = opened.ok ? request.accept(opened.value, calleeData) : opened
     if (opened.ok && connection.ok) {
+      opened.value.#debug = this.#debug
       opened.value.#connected(connection.value)
       return success({ socket: opened.value, remote, local })
     }
@@ -154,7 +160,7 @@ export class CarriedSocket implements SanSocket, ConnectionOwner {
   connect(address: SocketAddress, callerData: Uint8Array): Status {
     if (this.#state === 'closed') return WSA.WSAENOTSOCK
     if (this.#state === 'connecting') return WSA.WSAEALREADY
-    if (this.#isBusy) return WSA.WSAEISCONN
+    if (this.#connection !== undefined) return WSA.WSAEISCONN
     if (this.#state !== 'bound' || this.#local === undefined) return WSA.WSAEINVAL
     if (callerData.length > MAX_CONNECT_DATA_BYTES) return WSA.WSAEMSGSIZE
     const request = { remote: this.#local, local: address, callerData: callerData.slice() }
@@ -171,10 +177,6 @@ export class CarriedSocket implements SanSocket, ConnectionOwner {
     this.#move('takeOver')
   }
 
-  get #isBusy(): boolean {
-    return this.#attempt !== undefined || this.#connection !== undefined
-  }
-
   calleeData(): Uint8Array {
     return this.#calleeData?.slice() ?? new Uint8Array()
   }
@@ -187,8 +189,10 @@ export class CarriedSocket implements SanSocket, ConnectionOwner {
     const passage = connection.duplicate?.(processId) ?? failure(WSA.WSAEOPNOTSUPP)
     if (!passage.ok) return passage
     this.#move('leave')
+    // Not aborted, even if the socket is closed before anybody is told.
     this.#receive.signal()
-    this.#carrier.schedule(this.#finishReceive)
+    const finished = this.#receive.finish()
+    if (finished !== null) this.#announceLater(finished)
     return passage
   }
 
@@ -250,6 +254,24 @@ export class CarriedSocket implements SanSocket, ConnectionOwner {
     return connection.write(memory, offset, length)
   }
 
+  registerRdmaMemory(memory: Uint8Array, access: RdmaAccess): Result<number> {
+    const connection = this.#live
+    if (connection === undefined) return failure(this.#dataError())
+    return connection.expose?.(memory, access) ?? failure(WSA.WSAEOPNOTSUPP)
+  }
+
+  deregisterRdmaMemory(descriptor: number): Status {
+    const connection = this.#live
+    if (connection === undefined) return this.#dataError()
+    return connection.conceal?.(descriptor) ?? WSA.WSAEOPNOTSUPP
+  }
+
+  rdmaRead(descriptor: number, offset: number, target: Uint8Array, overlapped: Overlapped | null): Status {
+    const connection = this.#connection
+    if (this.#state !== 'connected' || connection === undefined) return this.#dataError()
+    return connection.read?.(descriptor, offset, target, overlapped) ?? WSA.WSAEOPNOTSUPP
+  }
+
   signal(): Status {
     const connection = this.#connection
     if (this.#state !== 'connected' || connection === undefined) return this.#dataError()
@@ -265,12 +287,18 @@ export class CarriedSocket implements SanSocket, ConnectionOwner {
 
   getOverlappedResult(overlapped: Overlapped): Result<number> {
     if (this.#state === 'closed') return failure(WSA.WSAENOTSOCK)
-    if (overlapped.silent && this.#receive.isPosted(overlapped)) {
-      this.#connection?.poll?.()
-      this.#receive.finish()
-    }
+    if (this.#receive.isPosted(overlapped)) this.#poll()
     if (overlapped.status === 0) return success(overlapped.bytes)
     return failure(overlapped.pending ? WSA.WSA_IO_INCOMPLETE : overlapped.status)
+  }
+
+  // Whoever polls hears of it that way; everybody else in a turn of its own.
+  #poll(): void {
+    this.#isPolled = true
+    this.#connection?.poll?.()
+    this.#isPolled = false
+    const finished = this.#receive.finish()
+    if (finished?.silent === false) this.#announceLater(finished)
   }
 
   /** The connection, as long as this process has it; its peer may be gone. */
@@ -332,6 +360,7 @@ export class CarriedSocket implements SanSocket, ConnectionOwner {
   }
 
   #tell(): void {
+    if (this.#isPolled) return
     if (this.#carrier.isPolling === true) this.#carrier.schedule(this.#finishReceive)
     else this.#finishReceive()
   }
@@ -341,9 +370,19 @@ export class CarriedSocket implements SanSocket, ConnectionOwner {
     if (finished !== null) this.#announce(finished)
   }
 
+  completed(overlapped: Overlapped): void {
+    this.#announce(overlapped)
+  }
+
   #announce(overlapped: Overlapped): void {
     if (overlapped.silent) return
     const { status, bytes } = overlapped
     this.#upcalls.completeOverlappedRequest(this.#handle, overlapped, status, bytes)
+  }
+
+  #announceLater(overlapped: Overlapped): void {
+    this.#carrier.schedule(() => {
+      this.#announce(overlapped)
+    })
   }
 }

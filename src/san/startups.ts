@@ -17,6 +17,10 @@ export class Startups {
     return this.#upcalls
   }
 
+  get isStarted(): boolean {
+    return this.#count > 0
+  }
+
   /** PROVIDER-1, PROVIDER-2. @param start Called where nothing is started; what it answers is the answer. */
   begin({ version, upcalls }: StartupRequest, start: () => Status = nothing): Status {
     if (version.major !== SPI_VERSION.major) return WSA.WSAVERNOTSUPPORTED

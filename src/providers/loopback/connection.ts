@@ -3,11 +3,13 @@ import type {
   ConnectionMemory,
   MemoryRegion,
   Overlapped,
+  RdmaAccess,
   RdmaLimits,
   RegisteredMemory,
   Result,
   Status,
 } from '../../spi/index.ts'
+import type { Connection, ConnectionOwner } from '../../san/index.ts'
 import { ExposedMemory } from './exposed.ts'
 import type { PinnedMemory } from './pinned.ts'
 
@@ -16,77 +18,78 @@ export function later(action: () => void): void {
   setImmediate(action)
 }
 
-/** Announces that `overlapped` has ended. */
-export type Announce = (overlapped: Overlapped) => void
-
 export interface ConnectionLimits {
   readonly regionBytes: number
-  readonly maxMemoryBytes: number
   readonly registeredBytes: number
   readonly rdma?: RdmaLimits | undefined
   /** True: no read of the peer's application memory is done at once. */
   readonly slowReads: boolean
 }
 
-/** What a connection needs of the socket at one of its ends. */
-export interface Side {
-  readonly limits: ConnectionLimits
+/** What a connection needs of the provider around it. */
+export interface ConnectionHost {
+  readonly connectionLimits: ConnectionLimits
   readonly pinned: PinnedMemory
-  readonly announce: Announce
-  /** The connection goes on over `end`: the other one has moved to another process. */
-  readonly rejoined: (end: LoopbackEnd) => void
+  /** Keeps an end for the process that takes it over; returns what that shows. */
+  leave(end: LoopbackConnection, processId: number): Uint8Array
+}
+
+/** Whose an end is. */
+export interface Side {
+  readonly host: ConnectionHost
+  readonly owner: ConnectionOwner
 }
 
 const REGION_ALIGNMENT = 64
 
 /**
  * One end of a connection. Reflective memory is memory that both ends view: my send region is the peer's receive region,
- * so that writing is publishing and `rdmaWrite` has nothing to move.
+ * so that writing is publishing and `write` has nothing to move.
  */
-export class LoopbackEnd {
-  readonly memory: ConnectionMemory
-  readonly #side: Side
+export class LoopbackConnection implements Connection {
+  readonly #host: ConnectionHost
+  readonly #owner: ConnectionOwner
+  readonly #exposed: ExposedMemory
   readonly #registered = new Map<number, RegisteredMemory>()
-  readonly exposed: ExposedMemory
-  #peer: LoopbackEnd = this
+  #memory: ConnectionMemory
+  #peer: LoopbackConnection = this
   #descriptors = 0
   #bytesLeft: number
-  #posted: Overlapped | null = null
+  /** The owner is to be told. */
   #signalled = false
   /** Reads under way, and the signal that must not overtake them. */
   #reads = 0
   #signalAfterReads = false
-  #closed = false
-  #resetReported = false
+  #state: 'standing' | 'left' | 'closed' = 'standing'
+
+  get #closed(): boolean {
+    return this.#state === 'closed'
+  }
 
   /** Makes both ends of a connection. */
-  static pair(one: Side, other: Side): readonly [LoopbackEnd, LoopbackEnd] {
-    const length = one.limits.regionBytes
-    const stride = Math.ceil(length / REGION_ALIGNMENT) * REGION_ALIGNMENT
-    const whole = viewsOf(new ArrayBuffer(2 * stride))
-    const first = { ...whole, offset: 0, length, descriptor: 0 }
-    const second = { ...whole, offset: stride, length, descriptor: 0 }
-    const ends = [
-      new LoopbackEnd(one, { send: first, receive: second }),
-      new LoopbackEnd(other, { send: second, receive: first }),
-    ] as const
-    ends[0].#peer = ends[1]
-    ends[1].#peer = ends[0]
-    return ends
+  static pair(one: Side, other: Side): readonly [LoopbackConnection, LoopbackConnection] {
+    const [first, second] = regions(one.host.connectionLimits.regionBytes)
+    const near = new LoopbackConnection(one, { send: first, receive: second })
+    const far = new LoopbackConnection(other, { send: second, receive: first })
+    near.#peer = far
+    far.#peer = near
+    return [near, far]
   }
 
-  private constructor(side: Side, memory: ConnectionMemory) {
-    const { limits, pinned } = side
-    this.#side = side
-    this.exposed = new ExposedMemory(limits.rdma, pinned)
-    this.#bytesLeft = limits.registeredBytes
-    this.memory = memory
-    this.#registered.set(memory.send.descriptor, memory.send)
+  private constructor({ host, owner }: Side, memory: ConnectionMemory) {
+    this.#host = host
+    this.#owner = owner
+    this.#memory = memory
+    this.#exposed = new ExposedMemory(host.connectionLimits.rdma, host.pinned)
+    this.#bytesLeft = host.connectionLimits.registeredBytes
   }
 
-  registerMemory(bytes: number): Result<RegisteredMemory> {
-    if (bytes < 1 || !Number.isInteger(Math.log2(bytes))) return failure(WSA.WSAEINVAL)
-    if (bytes > this.#side.limits.maxMemoryBytes || bytes > this.#bytesLeft) return failure(WSA.WSAENOBUFS)
+  get memory(): ConnectionMemory {
+    return this.#memory
+  }
+
+  register(bytes: number): Result<RegisteredMemory> {
+    if (bytes > this.#bytesLeft) return failure(WSA.WSAENOBUFS)
     this.#bytesLeft -= bytes
     this.#descriptors += 1
     const views = viewsOf(new ArrayBuffer(Math.max(bytes, Int32Array.BYTES_PER_ELEMENT)))
@@ -95,11 +98,15 @@ export class LoopbackEnd {
     return success(memory)
   }
 
-  deregisterMemory(memory: RegisteredMemory): Status {
-    if (memory === this.memory.send || !this.#owns(memory)) return WSA.WSAEINVAL
+  deregister(memory: RegisteredMemory): Status {
+    if (!this.#has(memory)) return WSA.WSAEINVAL
     this.#registered.delete(memory.descriptor)
     this.#bytesLeft += memory.length
     return 0
+  }
+
+  #has(memory: RegisteredMemory): boolean {
+    return this.#registered.get(memory.descriptor) === memory
   }
 
   peerMemory(descriptor: number, bytes: number): Result<MemoryRegion> {
@@ -107,18 +114,52 @@ export class LoopbackEnd {
     return memory?.length === bytes ? success(memory) : failure(WSA.WSAEFAULT)
   }
 
-  rdmaWrite(memory: RegisteredMemory, offset: number, length: number): Status {
-    if (!this.#owns(memory)) return WSA.WSAEINVAL
-    if (!(offset >= 0 && length >= 0 && offset + length <= memory.length)) return WSA.WSAEINVAL
+  write(memory: RegisteredMemory): Status {
+    if (memory !== this.#memory.send && !this.#has(memory)) return WSA.WSAEINVAL
     return this.#peer.#closed ? WSA.WSAECONNRESET : 0
   }
 
-  rdmaRead(descriptor: number, offset: number, target: Uint8Array, overlapped: Overlapped | null): Status {
-    const { rdma, slowReads } = this.#side.limits
+  signal(): Status {
+    if (this.#peer.#closed) return WSA.WSAECONNRESET
+    if (this.#reads > 0) {
+      this.#signalAfterReads = true
+      return 0
+    }
+    this.#peer.#signalled = true
+    later(this.#peer.#tell)
+    return 0
+  }
+
+  poll(): void {
+    this.#tell()
+  }
+
+  // Signals come before the peer's end.
+  readonly #tell = (): void => {
+    if (this.#closed) return
+    if (this.#signalled) {
+      this.#signalled = false
+      this.#owner.signalled()
+    }
+    if (this.#peer.#closed) this.#owner.ended(WSA.WSAECONNRESET)
+  }
+
+  // --- application memory -------------------------------------------------------------------------------------------
+
+  expose(memory: Uint8Array, access: RdmaAccess): Result<number> {
+    return this.#exposed.register(memory, access)
+  }
+
+  conceal(descriptor: number): Status {
+    return this.#exposed.deregister(descriptor)
+  }
+
+  read(descriptor: number, offset: number, target: Uint8Array, overlapped: Overlapped | null): Status {
+    const { rdma, slowReads } = this.#host.connectionLimits
     if (rdma === undefined) return WSA.WSAEOPNOTSUPP
     if (this.#peer.#closed) return WSA.WSAECONNRESET
     if (target.length > rdma.maxBytes) return WSA.WSAEINVAL
-    const reading = this.#peer.exposed.beginRead(descriptor, offset, target.length)
+    const reading = this.#peer.#exposed.beginRead(descriptor, offset, target.length)
     if (reading === undefined) return WSA.WSAEFAULT
     if (!slowReads) {
       target.set(reading.bytes)
@@ -142,104 +183,58 @@ export class LoopbackEnd {
     this.#reads -= 1
     if (!this.#closed) target.set(bytes)
     overlapped.end(this.#closed ? WSA.WSA_OPERATION_ABORTED : 0, this.#closed ? 0 : target.length)
-    if (!overlapped.silent) this.#side.announce(overlapped)
+    this.#owner.completed(overlapped)
     if (this.#reads > 0 || !this.#signalAfterReads) return
     this.#signalAfterReads = false
     this.signal()
   }
 
-  signal(): Status {
-    const peer = this.#peer
-    if (peer.#closed) return WSA.WSAECONNRESET
-    if (this.#reads > 0) {
-      this.#signalAfterReads = true
-      return 0
-    }
-    peer.#signalled = true
-    peer.#wake()
-    return 0
-  }
+  // --- moving, and the end ------------------------------------------------------------------------------------------
 
-  receive(overlapped: Overlapped): Status {
-    if (this.#posted !== null) return WSA.WSAEALREADY
-    if (this.#resetReported) return WSA.WSAECONNRESET
-    overlapped.begin()
-    this.#posted = overlapped
-    this.#wake()
-    return WSA.WSA_IO_PENDING
-  }
-
-  getOverlappedResult(overlapped: Overlapped): Result<number> {
-    const announce = this.#finishReceive()
-    if (announce !== null) later(announce)
-    if (overlapped.status === WSA.WSA_IO_PENDING) return failure(WSA.WSA_IO_INCOMPLETE)
-    return overlapped.status === 0 ? success(overlapped.bytes) : failure(overlapped.status)
-  }
-
-  /** This side leaves the connection to another process: its receive ends with nothing (DUP-1). */
-  leave(): void {
-    const posted = this.#posted
-    this.#posted = null
-    if (posted === null) return
-    posted.end(0, 0)
-    later(() => {
-      if (!posted.silent) this.#side.announce(posted)
-    })
+  /** This side waits for the process that takes it over, and the peer hears nothing of it. */
+  duplicate(processId: number): Result<Uint8Array> {
+    this.#state = 'left'
+    return success(this.#host.leave(this, processId))
   }
 
   /**
-   * Another process takes this side over: both sides get new memory, and the peer keeps what it has posted and what it was
-   * told.
+   * Another process takes this side over: both sides get new memory, and what they had registered is gone.
    *
    * @returns the new end, or undefined when the peer is gone.
    */
-  takeOver(side: Side): LoopbackEnd | undefined {
+  takeOver(side: Side): LoopbackConnection | undefined {
     const peer = this.#peer
     if (peer.#closed) return undefined
-    const [near, far] = LoopbackEnd.pair(side, peer.#side)
-    far.#posted = peer.#posted
-    far.#signalled = peer.#signalled
-    peer.#posted = null
-    peer.#side.rejoined(far)
-    far.#wake()
+    const [first, second] = regions(side.host.connectionLimits.regionBytes)
+    const near = new LoopbackConnection(side, { send: first, receive: second })
+    near.#peer = peer
+    peer.#peer = near
+    peer.#memory = { send: second, receive: first }
+    peer.#registered.clear()
+    peer.#bytesLeft = peer.#host.connectionLimits.registeredBytes
+    peer.#exposed.clear()
     return near
   }
 
+  /** What its owner has left is not the owner's to end. */
   close(): void {
-    this.#closed = true
-    this.exposed.clear()
-    this.#wake()
-    this.#peer.#wake()
+    if (this.#state === 'standing') this.end()
   }
 
-  #owns(memory: RegisteredMemory): boolean {
-    return this.#registered.get(memory.descriptor) === memory
+  end(): void {
+    this.#state = 'closed'
+    this.#exposed.clear()
+    later(this.#peer.#tell)
   }
+}
 
-  #wake(): void {
-    later(() => this.#finishReceive()?.())
-  }
-
-  /** Ends the posted receive if there is something to tell; returns what announces it. */
-  #finishReceive(): (() => void) | null {
-    const posted = this.#posted
-    const status = this.#news()
-    if (posted === null || status === null) return null
-    this.#posted = null
-    if (status === 0) this.#signalled = false
-    if (status === WSA.WSAECONNRESET) this.#resetReported = true
-    posted.end(status, 0)
-    return () => {
-      if (!posted.silent) this.#side.announce(posted)
-    }
-  }
-
-  /** How a receive would end now; null while there is nothing to tell. Signals come before the peer's end. */
-  #news(): Status | null {
-    if (this.#closed) return WSA.WSA_OPERATION_ABORTED
-    if (this.#signalled) return 0
-    return this.#peer.#closed ? WSA.WSAECONNRESET : null
-  }
+function regions(length: number): readonly [RegisteredMemory, RegisteredMemory] {
+  const stride = Math.ceil(length / REGION_ALIGNMENT) * REGION_ALIGNMENT
+  const whole = viewsOf(new ArrayBuffer(2 * stride))
+  return [
+    { ...whole, offset: 0, length, descriptor: 0 },
+    { ...whole, offset: stride, length, descriptor: 0 },
+  ]
 }
 
 function viewsOf(buffer: ArrayBuffer): { readonly bytes: Uint8Array; readonly words: Int32Array } {

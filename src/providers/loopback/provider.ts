@@ -1,39 +1,47 @@
 import { randomBytes } from 'node:crypto'
-import { BlockList } from 'node:net'
 
-import { SPI_VERSION, WSA, failure, success } from '../../spi/index.ts'
+import { SPI_VERSION, WSA, failure, isWildcard, success } from '../../spi/index.ts'
 import type {
+  ConnectionRequest,
   ProviderData,
   ProviderLimits,
   Result,
   SanProvider,
+  SanSocket,
   ServedSubnet,
   SocketAddress,
   SocketRequest,
   StartupRequest,
   Status,
-  Upcalls,
 } from '../../spi/index.ts'
 import { systemClock } from '../../base/clock.ts'
 import type { Cancel, Clock } from '../../base/clock.ts'
-import type { ConnectionLimits, LoopbackEnd } from './connection.ts'
+import { SubnetSet } from '../../base/subnet-set.ts'
+import { Startups } from '../../san/index.ts'
+import type { Attempt, Carrier, ConnectionOwner, Listener } from '../../san/index.ts'
+import { later } from './connection.ts'
+import type { ConnectionHost, ConnectionLimits, LoopbackConnection, Side } from './connection.ts'
 import { PinnedMemory } from './pinned.ts'
-import { LoopbackSocket } from './socket.ts'
-import type { Home } from './socket.ts'
+import { LoopbackRequest } from './request.ts'
 
 /** An end of a connection that one process has left and another is to take over. */
 export interface Left {
-  readonly end: LoopbackEnd
+  readonly end: LoopbackConnection
   readonly processId: number
-  readonly family: SocketAddress['family']
 }
 
 /** How long an end that was left waits for its new owner, in ms. */
 const LEFT_MS = 1000
 
+/** Who listens, and where. */
+interface Place {
+  readonly listener: Listener
+  readonly provider: LoopbackProvider
+}
+
 /** The listeners that the providers on one network see of each other, and the connections between two owners. */
 export class LoopbackNetwork {
-  readonly #listeners = new Set<LoopbackSocket>()
+  readonly #places = new Map<Listener, Place>()
   readonly #left = new Map<string, Left & { readonly cancel: Cancel }>()
   readonly #clock: Clock
 
@@ -47,7 +55,7 @@ export class LoopbackNetwork {
     const key = token.toString('hex')
     const cancel = this.#clock.after(LEFT_MS, () => {
       this.#left.delete(key)
-      left.end.close()
+      left.end.end()
     })
     this.#left.set(key, { ...left, cancel })
     return token
@@ -63,23 +71,21 @@ export class LoopbackNetwork {
     return left
   }
 
-  add(listener: LoopbackSocket): void {
-    this.#listeners.add(listener)
+  add(place: Place): void {
+    this.#places.set(place.listener, place)
   }
 
-  remove(listener: LoopbackSocket): void {
-    this.#listeners.delete(listener)
+  remove(listener: Listener): void {
+    this.#places.delete(listener)
   }
 
-  /** Who listens at `address`: the oldest listener at the very address, else the oldest at the wildcard. */
-  find(address: SocketAddress): LoopbackSocket | undefined {
-    let wildcard: LoopbackSocket | undefined
-    for (const listener of this.#listeners) {
-      const match = listener.matches(address)
-      if (match === 'exact') return listener
-      if (match === 'wildcard') wildcard ??= listener
-    }
-    return wildcard
+  /** Who listens at `to`: the oldest listener at the very address, else the oldest at the wildcard. */
+  find(to: SocketAddress): Place | undefined {
+    const candidates = [...this.#places.values()].filter(({ listener: { address }, provider }) => {
+      if (address.family !== to.family || address.port !== to.port) return false
+      return address.address === to.address || (isWildcard(address) && provider.serves(to))
+    })
+    return candidates.find(({ listener }) => listener.address.address === to.address) ?? candidates[0]
   }
 }
 
@@ -114,66 +120,59 @@ const LIMITS: ProviderLimits = {
  * Connects sockets inside one process. The reference implementation of the interface: it does the simplest thing that
  * every clause allows, and other providers are measured against its behaviour.
  */
-export class LoopbackProvider implements SanProvider, Home {
+export class LoopbackProvider implements SanProvider, Carrier, ConnectionHost {
   readonly name = 'loopback'
   readonly network: LoopbackNetwork
-  readonly limits: ProviderLimits
+  readonly bounds: ProviderLimits
+  readonly minMemoryBytes = 1
   readonly connectionLimits: ConnectionLimits
   readonly pinned = new PinnedMemory()
+  readonly startups = new Startups()
+  readonly schedule = later
   readonly #processId: number
   readonly #subnets: readonly ServedSubnet[]
-  readonly #served = new BlockList()
-  readonly #sockets = new Set<LoopbackSocket>()
-  #upcalls: Upcalls | null = null
-  #startups = 0
+  readonly #served: SubnetSet
 
   constructor(options: LoopbackOptions) {
     this.network = options.network ?? new LoopbackNetwork()
-    this.limits = { ...LIMITS, ...options.limits }
+    this.bounds = { ...LIMITS, ...options.limits }
     this.#processId = options.processId ?? process.pid
     const { registeredBytes = 8 << 20, slowReads = false } = options
-    this.connectionLimits = { ...this.limits, registeredBytes, slowReads }
+    this.connectionLimits = { ...this.bounds, registeredBytes, slowReads }
     this.#subnets = options.subnets ?? LOCALHOST
-    for (const { address, prefixLength, family } of this.#subnets) {
-      this.#served.addSubnet(address, prefixLength, family === 'IPv6' ? 'ipv6' : 'ipv4')
-    }
+    this.#served = new SubnetSet(this.#subnets)
   }
 
   startup(request: StartupRequest): Result<ProviderData> {
-    if (request.version.major !== SPI_VERSION.major) return failure(WSA.WSAVERNOTSUPPORTED)
-    this.#upcalls ??= request.upcalls
-    this.#startups += 1
-    return success({ version: SPI_VERSION, description: 'memory of this process', limits: this.limits })
+    const status = this.startups.begin(request)
+    if (status !== 0) return failure(status)
+    return success({ version: SPI_VERSION, description: 'memory of this process', limits: this.bounds })
   }
 
   cleanup(): Status {
-    if (this.#startups === 0) return WSA.WSANOTINITIALISED
-    this.#startups -= 1
-    if (this.#startups > 0) return 0
-    for (const socket of this.#sockets) socket.close()
-    this.#upcalls = null
-    return 0
+    return this.startups.end()
   }
 
   addressList(): Result<readonly ServedSubnet[]> {
-    return this.#upcalls === null ? failure(WSA.WSANOTINITIALISED) : success(this.#subnets)
+    return this.startups.isStarted ? success(this.#subnets) : failure(WSA.WSANOTINITIALISED)
   }
 
-  socket(request: SocketRequest): Result<LoopbackSocket> {
-    if (this.#upcalls === null) return failure(WSA.WSANOTINITIALISED)
-    if (request.duplicate !== undefined) return this.#takeOver(request.duplicate, request.family)
-    if (!this.#subnets.some((subnet) => subnet.family === request.family)) return failure(WSA.WSAEAFNOSUPPORT)
-    return LoopbackSocket.open(this, this.#upcalls, request.family)
-  }
-
-  #takeOver(token: Uint8Array, family: SocketAddress['family']): Result<LoopbackSocket> {
-    if (this.#upcalls === null) return failure(WSA.WSANOTINITIALISED)
-    const left = this.network.findLeft(token, this.#processId)
-    if (left?.family !== family) return failure(WSA.WSAEINVAL)
-    const opened = LoopbackSocket.open(this, this.#upcalls, family)
-    if (opened.ok) opened.value.takeOver(left.end)
-    else left.end.close()
+  socket(request: SocketRequest): Result<SanSocket> {
+    const serves = this.#subnets.some(({ family }) => family === request.family)
+    if (this.startups.isStarted && !serves) return failure(WSA.WSAEAFNOSUPPORT)
+    const opened = this.startups.socket(this, request)
+    if (!opened.ok || request.duplicate === undefined) return opened
+    const left = this.network.findLeft(request.duplicate, this.#processId)
+    if (left === undefined) {
+      opened.value.close()
+      return failure(WSA.WSAEINVAL)
+    }
+    opened.value.takeOver(takeOver(left.end, { host: this, owner: opened.value }))
     return opened
+  }
+
+  leave(end: LoopbackConnection, processId: number): Uint8Array {
+    return this.network.leave({ end, processId })
   }
 
   evict(memory: Uint8Array): Status {
@@ -181,14 +180,41 @@ export class LoopbackProvider implements SanProvider, Home {
   }
 
   serves(address: SocketAddress): boolean {
-    return this.#served.check(address.address, address.family === 'IPv6' ? 'ipv6' : 'ipv4')
+    return this.#served.has(address)
   }
 
-  remember(socket: LoopbackSocket): void {
-    this.#sockets.add(socket)
+  listen(listener: Listener): Status {
+    this.network.add({ listener, provider: this })
+    return 0
   }
 
-  forget(socket: LoopbackSocket): void {
-    this.#sockets.delete(socket)
+  unlisten(listener: Listener): void {
+    this.network.remove(listener)
+  }
+
+  connect(owner: ConnectionOwner, request: ConnectionRequest): Result<Attempt> {
+    const { remote: from, local: to } = request
+    if (to.family !== from.family) return failure(WSA.WSAEAFNOSUPPORT)
+    if (isWildcard(to) || to.port === 0) return failure(WSA.WSAEADDRNOTAVAIL)
+    const place = this.network.find(to)
+    if (place === undefined) return failure(WSA.WSAETIMEDOUT)
+    const asking = new LoopbackRequest({ host: this, owner }, place.provider, request)
+    return place.listener.offer(asking) ? success(asking) : failure(WSA.WSAECONNREFUSED)
+  }
+}
+
+/** Takes an end over in a turn of its own, unless that is given up before. */
+function takeOver(end: LoopbackConnection, side: Side): Attempt {
+  let isGivenUp = false
+  later(() => {
+    const near = isGivenUp ? undefined : end.takeOver(side)
+    if (isGivenUp) end.end()
+    else if (near === undefined) side.owner.refused(WSA.WSAECONNRESET)
+    else side.owner.accepted(near, new Uint8Array())
+  })
+  return {
+    close: () => {
+      isGivenUp = true
+    },
   }
 }
