@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import net from 'node:net'
 import { describe, test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 
 import { WSA } from '../../src/spi/index.ts'
 import type { HostSocket, SocketAddress, Status, Stream, TcpipArrival } from '../../src/spi/index.ts'
@@ -8,6 +9,8 @@ import { tcpip } from '../../src/providers/tcpip/index.ts'
 import { deferred } from '../support/waiting.ts'
 
 const provider = tcpip()
+/** What a stream reads ahead of its reader, and what it is brought in one piece at most. */
+const WINDOW_BYTES = 64 << 10
 const LOCAL: SocketAddress = { family: 'IPv4', address: '127.0.0.1', port: 0 }
 
 /** Reads, and waits for what is to be read. */
@@ -190,9 +193,18 @@ describe('TCP/IP for applications that are no net programs', () => {
     // What the kernel and the window take is far less than what is offered.
     assert.ok(one.stream.bytesWritten < bytes.length)
     assert.ok(one.stream.unsent > 0)
-    const back = await other.read(bytes.length)
+    while (other.stream.available < WINDOW_BYTES) await setImmediate()
+    // Stopped there; and it is not begun again for every byte that is read.
+    const seen = other.stream.readInto(Buffer.alloc(1), 0, 1)
+    for (let turn = 0; turn < 50; turn++) await setImmediate()
+    assert.ok(other.stream.available <= 2 * WINDOW_BYTES, `${other.stream.available} bytes are read ahead`)
+    const held = other.stream.available
+    other.stream.readInto(Buffer.alloc(1), 0, 1)
+    for (let turn = 0; turn < 50; turn++) await setImmediate()
+    assert.equal(other.stream.available, held - 1)
+    const back = await other.read(bytes.length - seen - 1)
     await written
-    assert.ok(back.equals(bytes))
+    assert.ok(back.equals(bytes.subarray(2)))
     one.stream.reset()
     other.stream.reset()
   })
@@ -237,6 +249,18 @@ describe('TCP/IP for applications that are no net programs', () => {
     one.stream.close()
     assert.equal((await other.read(taken)).length, taken)
     assert.equal(await other.end(), 'end')
+    other.stream.close()
+  })
+
+  test('an end of stream waits for what was written before', async () => {
+    const [one, other] = await pair()
+    const taken = one.stream.write([Buffer.alloc(8 << 20, 'x')])
+    assert.ok(one.stream.unsent > 0)
+    one.stream.shutdown()
+    assert.equal((await other.read(taken)).length, taken)
+    assert.equal(await other.end(), 'end')
+    assert.equal(one.stream.state, 'draining')
+    one.stream.close()
     other.stream.close()
   })
 

@@ -4,8 +4,10 @@ import { describe, test } from 'node:test'
 import { FD_ACCEPT, WSA, failure } from '../../src/spi/index.ts'
 import type { Accepted, ConnectionRequest, SanSocket, Verdict } from '../../src/spi/index.ts'
 import { LoopbackNetwork } from '../../src/providers/loopback/index.ts'
+import type { Arrival } from '../../src/switch/listen.ts'
 import * as layout from '../../src/switch/session/layout.ts'
 import { settle } from './fake-clock.ts'
+import { End } from './session-end.ts'
 import {
   CLIENT,
   NEGOTIATION_TIMEOUT_MS,
@@ -171,6 +173,10 @@ describe('accept', () => {
     const results = host.journal.all('san.accept').map(({ result }) => result)
     assert.deepEqual(results[0], failure(WSA.WSAECONNREFUSED))
     assert.deepEqual([bad.status, good.status], [WSA.WSAEFAULT, 0])
+    const labels = host.journal.labels()
+    const first = labels.indexOf('san.accept')
+    const between = labels.slice(first, labels.indexOf('san.accept', first + 1))
+    assert.equal(between.includes('san.enumNetworkEvents'), false, 'it went on in another turn')
   })
 
   test('WSD-ACCEPT-21 a request its peer has withdrawn never reaches the application', async () => {
@@ -224,6 +230,20 @@ describe('accept', () => {
     attempt.end.say('after')
     await settle()
     assert.deepEqual(listening.ends[0]?.hear(), { text: 'after', then: 'more' })
+  })
+
+  test('WSD-ACCEPT-14 what comes before the application takes the connection waits for it', async () => {
+    const host = new Host()
+    const { socket } = host.socket(SERVER)
+    const arrivals: Arrival[] = []
+    socket.listen(8, (arrival) => arrivals.push(arrival))
+    const attempt = host.connect(SERVER)
+    await settle()
+    attempt.end.say('early')
+    await settle()
+    const [arrival] = arrivals
+    assert.ok(arrival !== undefined)
+    assert.deepEqual(new End(arrival.session).hear(), { text: 'early', then: 'more' })
   })
 
   test('an accepted socket without memory is closed, and the next one is accepted', async () => {

@@ -123,6 +123,7 @@ for (const [how, options] of [
         pair.one.session[how]()
         await settle()
         assert.deepEqual(ends, [WSA.WSA_OPERATION_ABORTED])
+        assert.equal(pair.other.session.aborted, true)
         await readAll(pair)
         assert.equal(pair.other.session.readEnd(), 'reset')
       }

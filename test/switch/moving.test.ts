@@ -31,6 +31,8 @@ interface World {
 }
 
 const PIDS = [101, 102, 103] as const
+/** Application memory is read where it is. */
+const RDMA: LoopbackOptions = { limits: { rdma: { maxBytes: 1 << 20, thresholdBytes: 100 } } }
 
 /** Three processes; the first is connected to the second. */
 async function world(options: LoopbackOptions = {}): Promise<World> {
@@ -212,23 +214,68 @@ describe('a session moves to another process', () => {
     }
   })
 
-  test('RACE-34 both at once: the initiator first, then the acceptor', async () => {
-    const { hosts, client, server } = await world()
-    client.say('c')
-    server.say('s')
-    const one = suspend(client, PIDS[2])
-    const other = suspend(server, PIDS[0])
+  for (const first of ['initiator', 'acceptor']) {
+    test(`RACE-34 both at once, the ${first} a little earlier: the initiator first, then the acceptor`, async () => {
+      const { hosts, client, server } = await world()
+      client.say('c')
+      server.say('s')
+      await settle()
+      const early = first === 'acceptor' ? suspend(server, PIDS[0]) : undefined
+      const one = suspend(client, PIDS[2])
+      const other = early ?? suspend(server, PIDS[0])
+      await settle(8)
+      assert.deepEqual([one.results.length, other.results.length], [1, 0])
+      assert.ok(one.results[0]?.ok)
+      const newClient = await resume(hosts[2], one.results[0].value)
+      await settle(8)
+      assert.ok(other.results[0]?.ok)
+      const newServer = await resume(hosts[0], other.results[0].value)
+      assert.deepEqual([newClient.hear().text, newServer.hear().text], ['s', 'c'])
+      newClient.say('hello')
+      await settle()
+      assert.deepEqual(newServer.hear(), { text: 'hello', then: 'more' })
+    })
+  }
+
+  test('WSD-DUP-13 a peer that stands still reads to the end of the stream, too', async () => {
+    const { client, server } = await world()
+    client.say('last')
+    client.session.shutdown()
+    const { results } = suspend(client, PIDS[2])
     await settle(8)
-    assert.deepEqual([one.results.length, other.results.length], [1, 0])
-    assert.ok(one.results[0]?.ok)
-    const newClient = await resume(hosts[2], one.results[0].value)
+    assert.ok(results[0]?.ok)
+    assert.deepEqual(server.hear(), { text: 'last', then: 'end' })
+  })
+
+  test('RACE-33 a large send that crosses the wish is read first', async () => {
+    const { client, server } = await world(RDMA)
+    const { results } = suspend(client, PIDS[2])
+    const ends: number[] = []
+    assert.equal(
+      server.session.sendLarge(Buffer.alloc(5000), (status) => ends.push(status)),
+      0,
+    )
     await settle(8)
-    assert.ok(other.results[0]?.ok)
-    const newServer = await resume(hosts[0], other.results[0].value)
-    assert.deepEqual([newClient.hear().text, newServer.hear().text], ['s', 'c'])
-    newClient.say('hello')
+    assert.deepEqual([results, ends], [[], []])
+    assert.equal(client.readAll().length, 5000)
+    await settle(8)
+    assert.equal(results[0]?.ok, true)
+    assert.deepEqual(ends, [0])
+  })
+
+  test('WSD-DUP-12 large sends go on over the new memory', async () => {
+    const { hosts, client, server } = await world(RDMA)
+    const ends: number[] = []
+    const send = (): number => server.session.sendLarge(Buffer.alloc(5000), (status) => ends.push(status))
+    assert.equal(send(), 0)
+    assert.equal(client.readAll().length, 5000)
     await settle()
-    assert.deepEqual(newServer.hear(), { text: 'hello', then: 'more' })
+    const there = await move(client, hosts[2], PIDS[2])
+    assert.equal(send(), 0)
+    await settle()
+    assert.equal(there.readAll().length, 5000)
+    await settle()
+    assert.deepEqual(ends, [0, 0])
   })
 })
 
@@ -380,7 +427,7 @@ describe('a hand-over is not begun', () => {
   })
 
   test('WSD-DUP-7 while a large send of either side is under way', async () => {
-    const { client, server } = await world({ limits: { rdma: { maxBytes: 1 << 20, thresholdBytes: 100 } } })
+    const { client, server } = await world(RDMA)
     assert.equal(
       client.session.sendLarge(Buffer.alloc(5000), () => undefined),
       0,

@@ -234,6 +234,14 @@ describe('what the user of a session is told', () => {
     assert.deepEqual([one.readableCalls, one.writableCalls], [1, 0])
   })
 
+  test('WSD-SYNC-3 a writer that does not wait is told of no room', async () => {
+    const { one, other } = await sessionPair()
+    one.say('all of it fits')
+    other.say('something else')
+    await settle()
+    assert.deepEqual([one.readableCalls, one.writableCalls], [1, 0])
+  })
+
   test('WSD-SYNC-3 a writer that waits after it has read the end is told of room', async () => {
     const { one, other } = await sessionPair({ limits: { maxMemoryBytes: 0 } })
     other.session.shutdown()
