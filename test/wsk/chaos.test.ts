@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 
 import * as wsk from '../../src/faces/wsk/index.ts'
 import type { Chaos, WskConnectionSocket } from '../../src/faces/wsk/index.ts'
-import { CARRIERS, Calls, Station, events } from './station.ts'
+import { CARRIERS, Calls, Station, cannotCarry, events } from './station.ts'
 
 const ROUNDS = Number(process.env['WSK_CHAOS_ROUNDS'] ?? 12)
 const BYTES = 40_000
@@ -88,33 +88,37 @@ class Told {
 
 describe('WSK when every open order varies', () => {
   for (const carrier of CARRIERS) {
-    test(`C2 WSK-ORDER-11 WSK-FLOW-9 every byte arrives once, in order, whatever the scheduler does [${carrier}]`, async (t) => {
-      for (let round = 0; round < ROUNDS; round++) {
-        const seed = Number(process.env['WSK_CHAOS_SEED'] ?? Date.now() % 2 ** 31) + round
-        await t.test(`seed ${seed}`, async (context) => {
-          const chaos = chaosOf(seed)
-          const station = new Station(context, carrier, { chaos })
-          const told = new Told(chaosOf(seed + 1))
-          const [near, far] = await station.pair({}, { dispatch: told.dispatch })
-          const sent = Buffer.alloc(BYTES)
-          for (let at = 0; at < sent.length; at++) sent[at] = at * 31 + seed
-          const sending = (async () => {
-            for (let at = 0; at < sent.length;) {
-              const length = Math.min(1 + chaos.pick(5000), sent.length - at)
-              await station.send(near, sent.subarray(at, at + length))
-              at += length
-            }
-            await station.disconnect(near)
-          })()
-          const back = await readAll(far, told, chaosOf(seed + 2))
-          await sending
-          assert.ok(
-            back.equals(sent),
-            `${back.length} bytes of ${sent.length}; WSK_CHAOS_SEED=${seed} repeats it`,
-          )
-          for (const list of told.kept.splice(0)) far.dispatch.WskRelease(far, list)
-        })
-      }
-    })
+    test(
+      `C2 WSK-ORDER-11 WSK-FLOW-9 every byte arrives once, in order, whatever the scheduler does [${carrier}]`,
+      { skip: cannotCarry(carrier) },
+      async (t) => {
+        for (let round = 0; round < ROUNDS; round++) {
+          const seed = Number(process.env['WSK_CHAOS_SEED'] ?? Date.now() % 2 ** 31) + round
+          await t.test(`seed ${seed}`, async (context) => {
+            const chaos = chaosOf(seed)
+            const station = new Station(context, carrier, { chaos })
+            const told = new Told(chaosOf(seed + 1))
+            const [near, far] = await station.pair({}, { dispatch: told.dispatch })
+            const sent = Buffer.alloc(BYTES)
+            for (let at = 0; at < sent.length; at++) sent[at] = at * 31 + seed
+            const sending = (async () => {
+              for (let at = 0; at < sent.length;) {
+                const length = Math.min(1 + chaos.pick(5000), sent.length - at)
+                await station.send(near, sent.subarray(at, at + length))
+                at += length
+              }
+              await station.disconnect(near)
+            })()
+            const back = await readAll(far, told, chaosOf(seed + 2))
+            await sending
+            assert.ok(
+              back.equals(sent),
+              `${back.length} bytes of ${sent.length}; WSK_CHAOS_SEED=${seed} repeats it`,
+            )
+            for (const list of told.kept.splice(0)) far.dispatch.WskRelease(far, list)
+          })
+        }
+      },
+    )
   }
 })

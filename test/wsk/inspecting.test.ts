@@ -93,6 +93,7 @@ const REFUSED = {
   tcpip: 'STATUS_CONNECTION_RESET',
   loopback: 'STATUS_CONNECTION_REFUSED',
   shm: 'STATUS_CONNECTION_REFUSED',
+  fabric: 'STATUS_CONNECTION_REFUSED',
 }
 
 describe('WSK conditional accept', () => {

@@ -322,6 +322,28 @@ describe('WSK receiving', () => {
     },
   )
 
+  overEach(
+    'what is retained is a copy: no peer changes it, and changing it changes nothing else',
+    async (station) => {
+      const [near, far, receiver] = await pairWith(station)
+      receiver.answer = () => (receiver.calls.all.length === 0 ? wsk.STATUS_PENDING : wsk.STATUS_SUCCESS)
+      events(far, RECEIVE)
+      await station.send(near, 'kept')
+      const [kept] = await receiver.calls.reach(1)
+      // More than any ring holds, so that every byte of it is written again.
+      const more = 'more'.repeat(1 << 18)
+      const sending = station.send(near, more)
+      while (receiver.text.length < more.length) await turns(1)
+      await sending
+      assert.equal(textOf(kept!), 'kept')
+      for (const segment of kept!.buffer.chain) segment.fill(0)
+      await station.send(near, 'last')
+      while (receiver.text.length < more.length + 4) await turns(1)
+      assert.ok(receiver.text === `${more}last`)
+      assert.equal(far.dispatch.WskRelease(far, kept!), wsk.STATUS_SUCCESS)
+    },
+  )
+
   overEach('WSK-FLOW-12 a receive that is posted inside the callback gets what follows', async (station) => {
     const [near, far, receiver] = await pairWith(station)
     const buffer = Buffer.alloc(16)

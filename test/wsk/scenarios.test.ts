@@ -55,7 +55,7 @@ describe('WSK scenarios', () => {
     },
   )
 
-  test('C1 to C14 are each a test over TCP/IP, loopback and shared memory', () => {
+  test('C1 to C14 are each a test over TCP/IP, loopback, shared memory and, where libfabric is, a fabric', () => {
     const folder = new URL('.', import.meta.url)
     const titles = readdirSync(folder)
       .filter((name) => name.endsWith('.test.js'))
