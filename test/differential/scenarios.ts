@@ -2,6 +2,7 @@ import { ADDRESSES } from './scenarios/addresses.ts'
 import { CROWDS } from './scenarios/crowds.ts'
 import { ERRORS } from './scenarios/errors.ts'
 import { FLOW } from './scenarios/flow.ts'
+import { GLOBALS } from './scenarios/globals.ts'
 import { HTTP_ENDINGS } from './scenarios/http-endings.ts'
 import { HTTP } from './scenarios/http.ts'
 import { LIFE } from './scenarios/life.ts'
@@ -46,4 +47,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...TLS_MEMBERS,
   ...HTTP2_MEMBERS,
   ...HTTP2_MESSAGES,
+  ...GLOBALS,
 ]
