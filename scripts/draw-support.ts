@@ -7,9 +7,10 @@ import { join } from 'node:path'
 
 import ts from 'typescript'
 
-import { membersOf } from './support/members.ts'
+import { DECLARED_MAJOR } from './support/declared.ts'
+import { declarations, membersOf } from './support/members.ts'
 import { STATES, complaintsAbout, draw } from './support/table.ts'
-import type { Page } from './support/table.ts'
+import type { Page, TestFiles } from './support/table.ts'
 import { titlesIn } from './trace-requirements.ts'
 
 const FOLDER = join('docs', 'support')
@@ -19,10 +20,8 @@ const BEGIN =
 const END = '<!-- prettier-ignore-end -->'
 /** The order of the pages. */
 const PAGES = ['net', 'http', 'https', 'http2', 'processes']
-/** The major version of Node that the declarations in `@types/node` describe. */
-const DECLARED_MAJOR = 20
 
-function testFiles(root: string): ReadonlyMap<string, string> {
+function testFiles(root: string): TestFiles {
   const files = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts'))
     .sort()
@@ -33,7 +32,7 @@ function testFiles(root: string): ReadonlyMap<string, string> {
       const titles = file.includes('scenarios')
         ? scenarioNames(text)
         : titlesIn(file, text).map(({ title }) => title)
-      return titles.map((title) => [title, file] as const)
+      return titles.map((title) => [title, { path: file, text }] as const)
     }),
   )
 }
@@ -59,7 +58,7 @@ const pages = PAGES.map(
   (name) => JSON.parse(readFileSync(join(root, FOLDER, `${name}.json`), 'utf8')) as Page,
 )
 const tests = testFiles(root)
-const complete = process.versions.node.startsWith(`${String(DECLARED_MAJOR)}.`)
+const complete = process.versions.node.startsWith(`${DECLARED_MAJOR}.`) && declarations() !== undefined
 const page = readFileSync(join(root, FILE), 'utf8')
 const [before, after] = [page.split(BEGIN)[0], page.split(END)[1]]
 const complaints = [
@@ -68,13 +67,19 @@ const complaints = [
     .map((name) => `docs/support/${name}.json is not drawn anywhere`),
   ...pages
     .flatMap(({ surfaces }) => surfaces)
-    // A newer Node has what the declarations do not know yet.
-    .filter(({ of }) => complete || of.startsWith('exports') || of.startsWith('members'))
-    .flatMap((surface) => complaintsAbout(surface, membersOf(surface.of), tests, complete)),
+    .flatMap((surface) => {
+      const members = membersOf(surface.of)
+      return members === undefined ? [] : complaintsAbout(surface, members, tests, complete)
+    }),
   ...(before === undefined || after === undefined ? [`${FILE} does not have the two marks`] : []),
 ]
+const told =
+  declarations() === undefined ? 'exports and members of classes' : 'exports, members, events and options'
 const legend = Object.values(STATES).map((text) => `_${text}_`)
-const head = `Every public member is in one row: ${legend.join(', ')}.`
+const head =
+  `Every public member, event and option of each supported version of Node is in one row: ${legend.join(', ')}.\n` +
+  'A row that claims one of the first two names tests, and one of their files names the member; `draw-support --check` fails otherwise, and\n' +
+  '`npm run test:nodes` checks it on each version.'
 const drawn = `${before ?? ''}${BEGIN}\n\n${[head, ...pages.map((each) => draw(each, tests))].join('\n\n')}\n\n${END}${after ?? ''}`
 for (const complaint of complaints) console.error(`draw-support: ${complaint}`)
 if (complaints.length > 0) process.exitCode = 1
@@ -82,7 +87,7 @@ else if (!check) {
   writeFileSync(join(root, FILE), drawn)
   console.log(`draw-support: wrote ${FILE}`)
 } else if (page === drawn) {
-  console.log(`draw-support: ${FILE} shows the rows`)
+  console.log(`draw-support: ${FILE} shows the rows; ${told} of Node ${process.versions.node} have one`)
 } else {
   console.error(
     `draw-support: ${FILE} does not show the rows; draw it with: node dist/scripts/draw-support.js`,

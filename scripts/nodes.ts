@@ -12,6 +12,7 @@ import { program } from 'commander'
 import { Progress } from '../bench/harness/progress.ts'
 import { findNode, installNode } from './node-suite/node-binary.ts'
 import { TapReader } from './nodes/tap.ts'
+import { installDeclarations } from './support/declared.ts'
 
 /** The repository, seen from `dist/scripts`. */
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -30,7 +31,11 @@ const options = program.opts<{ only: string; match: string }>()
 const files = testFiles(join(ROOT, 'dist')).filter((path) => path.includes(options.match))
 if (files.length === 0) program.error(`no test file's path holds '${options.match}'`)
 const versions = options.only.split(',')
-for (const version of versions) installNode(version)
+for (const version of versions) {
+  installNode(version)
+  // The support table is held against what this version has.
+  installDeclarations(version)
+}
 
 const progress = new Progress(versions.length * files.length)
 const results = new Map<string, TapReader>()

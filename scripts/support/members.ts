@@ -1,11 +1,12 @@
 /** What Node itself has: exports, members, events and options of its modules, by the names under which a table lists them. */
 import { createRequire } from 'node:module'
-import { join } from 'node:path'
-
-import ts from 'typescript'
+import { runInNewContext } from 'node:vm'
+import { declaredHere } from './declared.ts'
+import type { Declared } from './declared.ts'
 
 /** Where the members of a class end and those that it inherits begin. */
 const PARENTS: Readonly<Record<string, string>> = {
+  'stream.Duplex': 'events.EventEmitter',
   'net.Socket': 'stream.Duplex',
   'net.Server': 'events.EventEmitter',
   'http.Agent': 'events.EventEmitter',
@@ -14,30 +15,54 @@ const PARENTS: Readonly<Record<string, string>> = {
   'http.OutgoingMessage': 'stream.Stream',
   'http.Server': 'net.Server',
   'http.ServerResponse': 'http.OutgoingMessage',
+  'https.Agent': 'http.Agent',
+  'https.Server': 'tls.Server',
   'tls.TLSSocket': 'net.Socket',
   'tls.Server': 'net.Server',
+  'http2.Http2ServerRequest': 'stream.Readable',
+  'http2.Http2ServerResponse': 'stream.Stream',
   'cluster.Worker': 'events.EventEmitter',
   'child_process.ChildProcess': 'events.EventEmitter',
   'worker_threads.Worker': 'events.EventEmitter',
+  'dgram.Socket': 'events.EventEmitter',
+  'globalThis.WebSocket': 'globalThis.EventTarget',
 }
 
 const require = createRequire(import.meta.url)
 
-/** @param surface `exports net`, `members net.Socket`, `events net.Socket` or `options net.ServerOpts`. */
-export function membersOf(surface: string): readonly string[] {
-  const [kind, name = ''] = surface.split(' ')
+let known: Declared | undefined
+let looked = false
+
+/** The declarations for this Node; without them options and events are not known, nor what only instances have. */
+export function declarations(): Declared | undefined {
+  if (!looked) known = declaredHere()
+  looked = true
+  return known
+}
+
+/**
+ * @param surface `globals`, `exports net`, `members net.Socket`, `events net.Socket` or `options net.ServerOpts`; options may be those
+ * beyond the options of other types: `options tls.TlsOptions - net.ServerOpts`.
+ * @returns `undefined` where only declarations tell and there are none for this Node.
+ */
+export function membersOf(surface: string): readonly string[] | undefined {
+  const [kind = '', name = '', ...rest] = surface.split(/ -? ?/)
   const [module = '', type = ''] = name.split('.')
   switch (kind) {
+    case 'globals':
+      return globals()
     case 'exports':
       return Object.keys(require(`node:${module}`) as object).filter(isPublic)
     case 'members':
-      return inheritedNames(prototypeOf(name), PARENTS[name])
+      return classMembers(module, type)
     case 'events':
-      return declared().events(module, type)
+      return declarations()?.events(module, type)
     case 'options':
-      return declared().options(module, type)
+      return optionsBeyond(name, rest)
     default:
-      throw new Error(`Cannot list '${surface}': it begins with none of exports, members, events, options`)
+      throw new Error(
+        `Cannot list '${surface}': it begins with none of globals, exports, members, events, options`,
+      )
   }
 }
 
@@ -45,71 +70,66 @@ function isPublic(name: string): boolean {
   return !name.startsWith('_')
 }
 
-function prototypeOf(name: string): object {
-  const [module = '', type = ''] = name.split('.')
-  const found = (require(`node:${module}`) as Record<string, { readonly prototype: object } | undefined>)[
-    type
-  ]
-  if (found === undefined) throw new Error(`Cannot list the members of ${name}: this Node has no such class`)
-  return found.prototype
+/** What Node adds to the globals of the language. */
+function globals(): readonly string[] {
+  const language = new Set(runInNewContext('Object.getOwnPropertyNames(globalThis)') as string[])
+  return Object.getOwnPropertyNames(globalThis).filter((name) => !language.has(name) && isPublic(name))
 }
 
-function inheritedNames(prototype: object, parent: string | undefined): readonly string[] {
-  const end = parent === undefined ? Object.prototype : prototypeOf(parent)
-  const names = new Set<string>()
+function classMembers(module: string, type: string): readonly string[] | undefined {
+  const name = `${module}.${type}`
+  const prototype = prototypeOf(name)
+  const inherited = new Set(prototype === undefined ? EMITTER : namesOf(parentOf(name)))
+  const declared = module === 'globalThis' ? undefined : declarations()?.own(module, type)
+  // An interface of a class that no module exports: what is declared is all that is public.
+  if (prototype === undefined) return declared?.filter((each) => !inherited.has(each))
+  // A class may declare anew what it inherits.
+  const names = [
+    ...ownNames(prototype, parentOf(name)),
+    ...(declared ?? []).filter((each) => !inherited.has(each)),
+  ]
+  return [...new Set(names)].filter((each) => !EMITTER.has(each))
+}
+
+/** Listed with `stream.Duplex`, which all of it is about. */
+const EMITTER: ReadonlySet<string> = new Set(
+  Object.getOwnPropertyNames((require('node:events') as { prototype: object }).prototype),
+)
+
+function prototypeOf(name: string): object | undefined {
+  const [module = '', type = ''] = name.split('.')
+  if (module === 'globalThis')
+    return (globalThis as unknown as Record<string, { prototype: object }>)[type]?.prototype
+  return (require(`node:${module}`) as Record<string, { readonly prototype?: object } | undefined>)[type]
+    ?.prototype
+}
+
+function parentOf(name: string): object {
+  const parent = PARENTS[name]
+  return (parent === undefined ? undefined : prototypeOf(parent)) ?? Object.prototype
+}
+
+function namesOf(prototype: object): readonly string[] {
+  return ownNames(prototype, Object.prototype)
+}
+
+/** Names along the chain of prototypes, as far as `end`. */
+function ownNames(prototype: object, end: object): readonly string[] {
+  const names: string[] = []
   for (let at: object | null = prototype; at !== null && at !== end && at !== Object.prototype;) {
-    for (const name of Object.getOwnPropertyNames(at))
-      if (name !== 'constructor' && isPublic(name)) names.add(name)
+    names.push(...Object.getOwnPropertyNames(at).filter((name) => name !== 'constructor' && isPublic(name)))
     at = Object.getPrototypeOf(at) as object | null
   }
-  return [...names]
+  return [...new Set(names)]
 }
 
-interface Declared {
-  events(module: string, type: string): readonly string[]
-  options(module: string, type: string): readonly string[]
-}
-
-let known: Declared | undefined
-
-/** What only the declarations of `@types/node` tell; they are compiled once. */
-function declared(): Declared {
-  known ??= compileDeclarations()
-  return known
-}
-
-function compileDeclarations(): Declared {
-  // Seen from `dist/scripts/support`.
-  const index = join(import.meta.dirname, '../../../node_modules/@types/node/index.d.ts')
-  const program = ts.createProgram([index], { types: [], noLib: true, skipLibCheck: true, noEmit: true })
-  const checker = program.getTypeChecker()
-  const typeOf = (module: string, type: string): ts.Type => {
-    const ambient = checker.getAmbientModules().find((symbol) => symbol.name === `"${module}"`)
-    const exported = ambient && checker.getExportsOfModule(ambient)
-    // `export = cluster` has its types in a namespace beside it.
-    const symbol = exported?.find(({ name }) => name === type)
-    if (symbol === undefined)
-      throw new Error(`Cannot list '${module}.${type}': @types/node does not declare it`)
-    return checker.getDeclaredTypeOfSymbol(symbol)
+function optionsBeyond(name: string, others: readonly string[]): readonly string[] | undefined {
+  const declared = declarations()
+  if (declared === undefined) return undefined
+  const all = (each: string): readonly string[] => {
+    const [module = '', type = ''] = each.split('.')
+    return declared.all(module, type)
   }
-  return {
-    options: (module, type) =>
-      typeOf(module, type)
-        .getProperties()
-        .map(({ name }) => name)
-        .filter(isPublic),
-    events: (module, type) => {
-      const overloads = typeOf(module, type).getProperty('addListener')?.declarations ?? []
-      const names = overloads.flatMap((declaration) => {
-        const event =
-          ts.isMethodDeclaration(declaration) || ts.isMethodSignature(declaration)
-            ? declaration.parameters[0]?.type
-            : undefined
-        return event !== undefined && ts.isLiteralTypeNode(event) && ts.isStringLiteral(event.literal)
-          ? [event.literal.text]
-          : []
-      })
-      return [...new Set(names)]
-    },
-  }
+  const known = new Set(others.flatMap(all))
+  return all(name).filter((option) => !known.has(option))
 }

@@ -2,7 +2,6 @@
 import { relative } from 'node:path'
 
 import { REASONS } from '../../src/switch/reasons.ts'
-import { isGroup } from '../node-suite/test-files.ts'
 
 /** How a member fares on a switched connection. */
 export const STATES = {
@@ -15,7 +14,6 @@ export const STATES = {
 } as const
 
 export interface Row {
-  /** Names, or `*` for all that no other row names. */
   readonly members: readonly string[]
   readonly state: keyof typeof STATES
   /** How and why it differs. */
@@ -24,10 +22,8 @@ export interface Row {
   readonly reason?: string
   /** The first major version of Node that has it, where not all do. */
   readonly since?: number
-  /** Titles of the tests that show it. */
+  /** Titles of the tests that show it: the file of one of them names the member. */
   readonly tests?: readonly string[]
-  /** The group of Node's own tests that shows it. */
-  readonly suite?: string
 }
 
 export interface Surface {
@@ -41,8 +37,13 @@ export interface Page {
   readonly surfaces: readonly Surface[]
 }
 
+export interface TestFile {
+  readonly path: string
+  readonly text: string
+}
+
 /** Where each test is, by its title. */
-export type TestFiles = ReadonlyMap<string, string>
+export type TestFiles = ReadonlyMap<string, TestFile>
 
 /** @param complete Rows about what is not there are wrong, too: on the version of Node that the declarations describe. */
 export function complaintsAbout(
@@ -52,14 +53,11 @@ export function complaintsAbout(
   complete: boolean,
 ): readonly string[] {
   const named = rows.flatMap((row) => row.members)
-  const rest = named.includes('*')
   const lasting = rows.filter(({ since }) => since === undefined).flatMap((row) => row.members)
   return [
-    ...members
-      .filter((name) => !rest && !named.includes(name))
-      .map((name) => `${of}: no row tells of '${name}'`),
+    ...members.filter((name) => !named.includes(name)).map((name) => `${of}: no row tells of '${name}'`),
     ...lasting
-      .filter((name) => complete && name !== '*' && !members.includes(name))
+      .filter((name) => complete && !members.includes(name))
       .map((name) => `${of}: Node has no '${name}'`),
     ...named
       .filter((name, at) => named.indexOf(name) !== at)
@@ -70,19 +68,29 @@ export function complaintsAbout(
   ]
 }
 
-function complaintsAboutRow(row: Row, tests: TestFiles): readonly string[] {
-  const { state, how, reason, suite } = row
-  const missing = (row.tests ?? []).filter((title) => !tests.has(title))
-  const shown = (row.tests ?? []).length > 0 || suite !== undefined
+function complaintsAboutRow(
+  { members, state, how, reason, tests: titles = [] }: Row,
+  tests: TestFiles,
+): readonly string[] {
+  const files = titles.map((title) => tests.get(title))
+  const shown = state === 'same' || state === 'differs'
   return [
     ...(state in STATES ? [] : [`'${state}' is not one of ${Object.keys(STATES).join(', ')}`]),
-    ...missing.map((title) => `no test is called '${title}'`),
-    ...(suite === undefined || isGroup(suite) ? [] : [`'${suite}' is no group of Node's tests`]),
+    ...titles.filter((title) => !tests.has(title)).map((title) => `no test is called '${title}'`),
     ...(reason === undefined || reason in REASONS ? [] : [`'${reason}' is no reason`]),
-    ...((state === 'same' || state === 'differs') && !shown ? ['no test shows it'] : []),
+    ...(shown && titles.length === 0 ? ['no test shows it'] : []),
+    ...(shown && titles.length > 0
+      ? members
+          .filter((name) => !files.some((file) => file !== undefined && names(file, name)))
+          .map((name) => `none of the files of its tests names '${name}'`)
+      : []),
     ...(state === 'differs' && how === undefined ? ['it is not said how it differs'] : []),
     ...((state === 'tcpip' || state === 'bridged') && reason === undefined ? ['it has no reason'] : []),
   ]
+}
+
+function names({ text }: TestFile, member: string): boolean {
+  return new RegExp(`\\b${member.replaceAll('$', '\\$')}\\b`).test(text)
 }
 
 /** A page as Markdown, one table a surface. */
@@ -91,8 +99,12 @@ export function draw({ title, surfaces }: Page, tests: TestFiles): string {
 }
 
 function drawSurface({ of, rows }: Surface, tests: TestFiles): string {
-  const [kind = '', name = ''] = of.split(' ')
-  const heading = kind === 'exports' ? `\`${name}\`` : `\`${name}\`: ${kind}`
+  const [kind = '', name = '', ...beyond] = of.split(/ -? ?/)
+  const rest =
+    beyond.length === 0 ? '' : `, beyond those of ${beyond.map((each) => `\`${each}\``).join(', ')}`
+  const heading =
+    { globals: 'globals of Node', exports: `\`${name}\`` }[kind] ?? `\`${name}\`: ${kind}${rest}`
+  if (rows.length === 0) return [`#### ${heading}`, '', 'None.'].join('\n')
   return [
     `#### ${heading}`,
     '',
@@ -105,8 +117,8 @@ function drawSurface({ of, rows }: Surface, tests: TestFiles): string {
 }
 
 function drawMembers({ members, since }: Row): string {
-  const names = members.map((name) => (name === '*' ? 'all others' : `\`${name}\``)).join(', ')
-  return since === undefined ? names : `${names} (Node ${String(since)})`
+  const text = members.map((name) => `\`${name}\``).join(', ')
+  return since === undefined ? text : `${text} (Node ${String(since)})`
 }
 
 function drawState({ state, reason }: Row): string {
@@ -114,8 +126,8 @@ function drawState({ state, reason }: Row): string {
   return reason === undefined ? text : `${text}: [${reason}](reasons.md#${reason})`
 }
 
-function drawTests({ tests: titles = [], suite }: Row, tests: TestFiles): string {
-  const files = [...new Set(titles.map((title) => tests.get(title) ?? ''))]
+function drawTests({ tests: titles = [] }: Row, tests: TestFiles): string {
+  const files = [...new Set(titles.map((title) => tests.get(title)?.path ?? ''))]
   const links = files.map((file) => {
     const name =
       file
@@ -124,5 +136,5 @@ function drawTests({ tests: titles = [], suite }: Row, tests: TestFiles): string
         ?.replace(/(\.test)?\.ts$/, '') ?? file
     return `[${name}](${relative('docs', file)})`
   })
-  return [...links, ...(suite === undefined ? [] : [`Node's \`test-${suite}-*\``])].join(', ')
+  return links.join(', ')
 }

@@ -10,6 +10,7 @@ import { LOSS } from './scenarios/loss.ts'
 import { HTTP_MEMBERS } from './scenarios/members-http.ts'
 import { HTTP2_MEMBERS } from './scenarios/members-http2.ts'
 import { NET_MEMBERS } from './scenarios/members-net.ts'
+import { PROCESS_MEMBERS } from './scenarios/members-processes.ts'
 import { TLS_MEMBERS } from './scenarios/members-tls.ts'
 import { HTTP2_MESSAGES } from './scenarios/messages-http2.ts'
 import { MOMENT_SCENARIOS } from './scenarios/moments.ts'
@@ -48,4 +49,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...HTTP2_MEMBERS,
   ...HTTP2_MESSAGES,
   ...GLOBALS,
+  ...PROCESS_MEMBERS,
 ]

@@ -47,7 +47,7 @@ test('the support table is drawn from its rows as they are', () => {
 /** What is wrong with rows about a class with the members `a` and `b`, where one test is called `t`. */
 const ROWS: readonly (readonly [rows: readonly Row[], complaints: readonly RegExp[]])[] = [
   [[{ members: ['a', 'b'], state: 'same', tests: ['t'] }], []],
-  [[{ members: ['a', '*'], state: 'same', suite: 'net' }], []],
+  [[{ members: ['*'], state: 'apart' }], [/no row tells of 'a'/, /no row tells of 'b'/, /Node has no '\*'/]],
   [[{ members: ['a'], state: 'apart' }], [/no row tells of 'b'/]],
   [[{ members: ['a', 'b', 'c'], state: 'apart' }], [/Node has no 'c'/]],
   [[{ members: ['a', 'b', 'c'], state: 'untested', since: 99 }], []],
@@ -58,17 +58,20 @@ const ROWS: readonly (readonly [rows: readonly Row[], complaints: readonly RegEx
     ],
     [/two rows tell of 'b'/],
   ],
-  [[{ members: ['*'], state: 'same', tests: ['t', 'u'] }], [/no test is called 'u'/]],
-  [[{ members: ['*'], state: 'same', suite: 'ftp' }], [/'ftp' is no group/]],
-  [[{ members: ['*'], state: 'same' }], [/no test shows it/]],
-  [[{ members: ['*'], state: 'differs', tests: ['t'] }], [/not said how it differs/]],
-  [[{ members: ['*'], state: 'tcpip' }], [/has no reason/]],
-  [[{ members: ['*'], state: 'tcpip', reason: 'because' }], [/'because' is no reason/]],
+  [[{ members: ['a', 'b'], state: 'same', tests: ['t', 'u'] }], [/no test is called 'u'/]],
+  [[{ members: ['a', 'b'], state: 'same' }], [/no test shows it/]],
+  [
+    [{ members: ['a', 'b', 'c'], state: 'same', since: 99, tests: ['t'] }],
+    [/none of the files .* names 'c'/],
+  ],
+  [[{ members: ['a', 'b'], state: 'differs', tests: ['t'] }], [/not said how it differs/]],
+  [[{ members: ['a', 'b'], state: 'tcpip' }], [/has no reason/]],
+  [[{ members: ['a', 'b'], state: 'tcpip', reason: 'because' }], [/'because' is no reason/]],
 ]
 
 for (const [rows, expected] of ROWS) {
   test(`support: ${JSON.stringify(rows)} ${expected.length === 0 ? 'is right' : 'is noticed'}`, () => {
-    const tests = new Map([['t', 'test/t.test.ts']])
+    const tests = new Map([['t', { path: 'test/t.test.ts', text: 'a.b()' }]])
     const found = complaintsAbout({ of: 'members x.X', rows }, ['a', 'b'], tests, true)
     assert.equal(found.length, expected.length, found.join('\n'))
     for (const [at, complaint] of expected.entries()) assert.match(found[at] ?? '', complaint)

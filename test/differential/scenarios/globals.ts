@@ -73,6 +73,13 @@ const BODIES: Readonly<Record<string, (from: Request | Response) => Promise<unkn
   formData: async (from) => [...(await from.formData()).keys()].join(),
   json: async (from) => JSON.stringify(await from.json()),
   text: (from) => from.text(),
+  // Node 26.
+  async textStream(from) {
+    let text = ''
+    const { textStream } = from as { textStream?: () => AsyncIterable<string> }
+    for await (const part of textStream?.call(from) ?? []) text += part
+    return text
+  },
 }
 
 /** One short frame of a WebSocket, without a mask. @source RFC 6455, 5.2 */
@@ -220,6 +227,7 @@ export const GLOBALS: readonly Scenario[] = [
       const server = https.createServer(SERVER, (request, response) => {
         response.end(request.url)
       })
+      side.log(`${server instanceof https.Server}`)
       server.setTimeout(60_000)
       await listen(side, server)
       await side.hear('over')

@@ -164,6 +164,8 @@ export const HTTP_MEMBERS: readonly Scenario[] = [
       ),
     async client(side) {
       const where = await target(side)
+      const { OutgoingMessage, Server } = side.http
+      side.log(`${new OutgoingMessage().headersSent} ${new Server().listening}`)
       for (const path of ['/plain', '/pipe', '/destroy']) {
         const request = side.http.request({ ...where, path, agent: false })
         request.on('information', ({ statusCode }) => {

@@ -1,6 +1,6 @@
 /** Every member of a socket and of a server, read at each stage of its life. */
 /* eslint-disable @typescript-eslint/no-unnecessary-condition -- members of every version of Node, not only of the one that is declared */
-import { Readable } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import type { Server, Socket } from 'node:net'
 import { bytes, departures, digest, happens, listen, target } from '../side.ts'
 import type { Scenario, Side } from '../side.ts'
@@ -205,6 +205,40 @@ export const NET_MEMBERS: readonly Scenario[] = [
     async client(side) {
       await happens(side.net.connect(await target(side)).resume(), 'close')
       side.log('closed')
+      side.tell('over')
+    },
+  },
+  {
+    name: 'what programs rarely ask net and a socket for',
+    server: serveText,
+    async client(side) {
+      const { net } = side
+      const where = await target(side)
+      side.log([net.getDefaultAutoSelectFamily(), net.getDefaultAutoSelectFamilyAttemptTimeout()].join())
+      net.setDefaultAutoSelectFamily(false)
+      net.setDefaultAutoSelectFamilyAttemptTimeout(300)
+      side.log([net.getDefaultAutoSelectFamily(), net.getDefaultAutoSelectFamilyAttemptTimeout()].join())
+      const options = { hints: 0, autoSelectFamily: true, autoSelectFamilyAttemptTimeout: 500 }
+      const socket = net.createConnection({ ...where, ...options })
+      socket.on('ready', () => {
+        side.log('ready')
+      })
+      await happens(socket, 'connect')
+      socket.ref().unref().ref()
+      const sink = new PassThrough()
+      sink.on('unpipe', () => {
+        side.log('unpipe')
+      })
+      socket.pipe(sink)
+      socket.unpipe(sink)
+      for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
+        side.log(typeof chunk)
+        break
+      }
+      side.log(`destroyed ${socket.destroyed}`)
+      socket.destroy()
+      const server = new net.Server()
+      side.log(server.constructor.name)
       side.tell('over')
     },
   },
