@@ -239,6 +239,15 @@ export class HostilePeer {
     )
   }
 
+  /** Waits until the victim has seen every notification. */
+  async heard(): Promise<void> {
+    await eventually(
+      () => this.consumed === (this.produced | 0),
+      LIMIT_MS,
+      () => `the victim to hear: it is at ${this.consumed} of ${this.produced}`,
+    )
+  }
+
   /** Acceptor: waits for a request in the first slot; false when it was given up already. */
   async asked(): Promise<boolean> {
     const over = [layout.PHASE_OPEN, layout.PHASE_CLOSED]
@@ -343,6 +352,16 @@ export class HostileSession {
     this.signal()
   }
 
+  /** Writes, and waits until the victim has sent all of it back. */
+  async echo(text: string): Promise<void> {
+    this.write(text)
+    await eventually(
+      () => this.received === text,
+      LIMIT_MS,
+      () => `the echo of '${text}', not '${this.received}'`,
+    )
+  }
+
   /** What the victim has put into its first ring. */
   get received(): string {
     const slot = this.peer.theirSlot(this.id)
@@ -352,13 +371,8 @@ export class HostileSession {
 
   /** Waits until the victim has taken note that we go through with it; false when it had waited long enough. */
   async agreed(): Promise<boolean> {
-    const { peer } = this
-    await eventually(
-      () => peer.consumed === (peer.produced | 0),
-      LIMIT_MS,
-      () => `the victim to hear: it is at ${peer.consumed} of ${peer.produced}`,
-    )
-    return peer.answer(this.id).phase === layout.PHASE_ACCEPTED
+    await this.peer.heard()
+    return this.peer.answer(this.id).phase === layout.PHASE_ACCEPTED
   }
 
   async flagged(flag: number): Promise<void> {

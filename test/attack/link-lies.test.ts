@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import * as layout from '../../src/providers/shm/layout.ts'
 import { Overlapped, WSA } from '../../src/spi/index.ts'
+import type { SanSocket } from '../../src/spi/index.ts'
 import { censusOf, leftovers } from '../support/census.ts'
 import { deferred, eventually, within } from '../support/waiting.ts'
 import { Channel, LIMIT_MS, closeAll, native } from './channel.ts'
@@ -26,24 +27,33 @@ async function setUp(test: TestContext) {
   test.after(() => {
     victim.close()
   })
-  const peer = await HostilePeer.open(port)
-  const heard = (): Promise<void> =>
-    eventually(
-      () => peer.consumed === (peer.produced | 0),
-      LIMIT_MS,
-      () => `the victim to hear: it is at ${peer.consumed} of ${peer.produced}`,
-    )
-  return { victim, listener, port, peer, heard }
+  return { victim, listener, port, peer: await HostilePeer.open(port) }
+}
+
+/** A peer with a request that waits. */
+async function asked(test: TestContext) {
+  const scene = await setUp(test)
+  scene.peer.ask(0, 1, honestRequest(scene.port))
+  await scene.peer.heard()
+  return scene
+}
+
+async function withoutLinks({ provider }: ProviderVictim): Promise<void> {
+  await eventually(
+    () => provider.stats.links === 0,
+    LIMIT_MS,
+    () => 'the link to end',
+  )
 }
 
 test(
   'generation replays: a slot carries one connection at a time, and its end is told',
   { timeout: TIMEOUT_MS },
   async (t) => {
-    const { victim, listener, port, peer, heard } = await setUp(t)
+    const { victim, listener, port, peer } = await setUp(t)
     for (const generation of [1, 2, 1]) {
       peer.ask(0, generation, honestRequest(port))
-      await heard()
+      await peer.heard()
     }
     const ends: Promise<void>[] = []
     for (let tries = 0; tries < 5; tries += 1) {
@@ -73,11 +83,9 @@ test(
   'a slot whose request is queued twice is answered without harm to the first connection',
   { timeout: TIMEOUT_MS },
   async (t) => {
-    const { victim, listener, port, peer, heard } = await setUp(t)
-    peer.ask(0, 1, honestRequest(port))
-    await heard()
+    const { victim, listener, port, peer } = await asked(t)
     peer.ask(0, 2, honestRequest(port))
-    await heard()
+    await peer.heard()
     for (let tries = 0; tries < 5; tries += 1) victim.accept(listener)
     assert.deepEqual(
       { generation: peer.answer(0).generation, phase: peer.answer(0).phase },
@@ -102,64 +110,47 @@ function squat(count: number): { readonly arrived: () => Promise<boolean>; close
   }
 }
 
-test(
-  'pitfall 6: a request whose link is gone is not answered over whatever has its descriptor now',
-  { timeout: TIMEOUT_MS },
-  async (t) => {
-    const { victim, listener, port, peer, heard } = await setUp(t)
-    peer.ask(0, 1, honestRequest(port))
-    await heard()
-    peer.close()
-    await eventually(
-      () => victim.provider.stats.links === 0,
-      LIMIT_MS,
-      () => 'the link to end',
-    )
-    const others = squat(20)
-    assert.equal(victim.accept(listener).ok, false)
-    assert.equal(await others.arrived(), false, 'somebody else was sent a message of the link')
-    others.close()
-  },
-)
+const OVER_OTHERS: readonly [what: string, act: (victim: ProviderVictim, listener: SanSocket) => void][] = [
+  [
+    'a request whose link is gone is not answered over whatever has its descriptor now',
+    (victim, listener) => {
+      assert.equal(victim.accept(listener).ok, false)
+    },
+  ],
+  [
+    'closing a listener says nothing over the descriptors of links that are gone',
+    (_, listener) => {
+      listener.close()
+    },
+  ],
+]
 
-test(
-  'pitfall 6: closing a listener says nothing over the descriptors of links that are gone',
-  { timeout: TIMEOUT_MS },
-  async (t) => {
-    const { victim, listener, port, peer, heard } = await setUp(t)
-    peer.ask(0, 1, honestRequest(port))
-    await heard()
+for (const [what, act] of OVER_OTHERS) {
+  test(`pitfall 6: ${what}`, { timeout: TIMEOUT_MS }, async (t) => {
+    const { victim, listener, peer } = await asked(t)
     peer.close()
-    await eventually(
-      () => victim.provider.stats.links === 0,
-      LIMIT_MS,
-      () => 'the link to end',
-    )
+    await withoutLinks(victim)
     const others = squat(20)
-    listener.close()
+    act(victim, listener)
     assert.equal(await others.arrived(), false, 'somebody else was sent a message of the link')
     others.close()
-  },
-)
+  })
+}
 
 test(
   'pitfall 6: a link that is down makes no further memory for its peer',
   { timeout: TIMEOUT_MS },
   async (t) => {
-    const { victim, listener, port, peer, heard } = await setUp(t)
+    const { victim, listener, port, peer } = await setUp(t)
     // The first slot that lies in a segment which the victim has not made yet.
     const id = 64
     peer.addSegment('slots')
     peer.ask(0, 1, honestRequest(port))
-    await heard()
+    await peer.heard()
     assert.ok(victim.accept(listener).ok)
     // The connection keeps the memory; the channel goes.
     peer.channel.close()
-    await eventually(
-      () => victim.provider.stats.links === 0,
-      LIMIT_MS,
-      () => 'the link to end',
-    )
+    await withoutLinks(victim)
     const others = squat(20)
     const { bytes } = victim.provider.stats
     peer.writeRawRequest(id, new Uint8Array(0))
@@ -198,11 +189,7 @@ test(
   async (t) => {
     const { victim, port, peer } = await setUp(t)
     peer.close()
-    await eventually(
-      () => victim.provider.stats.links === 0,
-      LIMIT_MS,
-      () => 'the link to end',
-    )
+    await withoutLinks(victim)
     const before = censusOf()
     for (let round = 0; round < 10; round += 1) {
       const other = await HostilePeer.open(port)

@@ -5,8 +5,6 @@ import * as layout from '../../src/providers/shm/layout.ts'
 import { WSA } from '../../src/spi/index.ts'
 import { FLAG_ABORT } from '../../src/switch/session/layout.ts'
 import { Random } from '../support/random.ts'
-import { eventually } from '../support/waiting.ts'
-import { LIMIT_MS } from './channel.ts'
 import { HOST, HostilePeer, endpoint, freshPort, honestRequest } from './hostile-peer.ts'
 import { Scene } from './victims.ts'
 
@@ -19,15 +17,6 @@ before(async () => {
 after(async () => {
   await scene.end()
 })
-
-/** Waits until the victim has seen every notification. */
-async function heard(peer: HostilePeer): Promise<void> {
-  await eventually(
-    () => peer.consumed === (peer.produced | 0),
-    LIMIT_MS,
-    () => `the victim to hear: it is at ${peer.consumed} of ${peer.produced}`,
-  )
-}
 
 /** The victim's loop finds nothing to do while nobody asks anything of it. */
 async function isIdle(): Promise<void> {
@@ -130,15 +119,9 @@ test(
       const { peer, end, from } = await scene.hostile()
       for (const id of [1, 63, 64, 65, 16_383, 16_384, 65_535, 0x7fffffff, 0x80000000, 0xffffffff])
         peer.notify(id)
-      await heard(peer)
-      end.write('go on')
-      await eventually(
-        () => end.received === 'go on',
-        LIMIT_MS,
-        () => 'an echo',
-      )
-      peer.close()
-      await scene.victim.departure(from)
+      await peer.heard()
+      await end.echo('go on')
+      await scene.leave(peer, from)
     })
   },
 )
@@ -152,9 +135,8 @@ test(
       peer.own.words.fill(0, layout.NOTIFY_RING_WORD, layout.NOTIFY_RING_WORD + layout.NOTIFY_ENTRIES)
       peer.setProduced(peer.produced + layout.NOTIFY_ENTRIES)
       await scene.victim.state()
-      await heard(peer)
-      peer.close()
-      await scene.victim.departure(from)
+      await peer.heard()
+      await scene.leave(peer, from)
     })
   },
 )
@@ -167,7 +149,7 @@ test(
       const peer = await HostilePeer.open(scene.port)
       peer.notify(64)
       peer.notify(320)
-      await heard(peer)
+      await peer.heard()
       peer.addSegment('slots')
       const from = freshPort()
       peer.ask(64, 1, honestRequest(scene.port, { remote: endpoint(HOST, from) }))
@@ -175,8 +157,7 @@ test(
       await peer.answered(64, 1, layout.PHASE_ACCEPTED)
       peer.agree(64)
       await scene.victim.arrival(from)
-      peer.close()
-      await scene.victim.departure(from)
+      await scene.leave(peer, from)
     })
   },
 )
@@ -190,16 +171,10 @@ test('slot states that are garbage are passed over', { timeout: TIMEOUT_MS }, as
         peer.setStateWord(id, word === 5 ? random.between(0, 0xffffffff) : word)
         peer.notify(id)
       }
-      await heard(peer)
+      await peer.heard()
     }
-    end.write('go on')
-    await eventually(
-      () => end.received === 'go on',
-      LIMIT_MS,
-      () => 'an echo',
-    )
-    peer.close()
-    await scene.victim.departure(from)
+    await end.echo('go on')
+    await scene.leave(peer, from)
   })
 })
 
@@ -210,15 +185,9 @@ test(
     await scene.survives(async () => {
       const { peer, end, from } = await scene.hostile()
       for (const id of [0, 1, 63, 16_384, layout.NOTIFY_END - 1]) peer.notifyEnd(id)
-      await heard(peer)
-      end.write('not at all')
-      await eventually(
-        () => end.received === 'not at all',
-        LIMIT_MS,
-        () => 'an echo',
-      )
-      peer.close()
-      await scene.victim.departure(from)
+      await peer.heard()
+      await end.echo('not at all')
+      await scene.leave(peer, from)
     })
   },
 )
@@ -249,7 +218,7 @@ test(
       const { accepted: before } = await scene.victim.state()
       peer.ask(0, 2, honestRequest(scene.port))
       for (let i = 0; i < 10; i += 1) peer.notify(0)
-      await heard(peer)
+      await peer.heard()
       assert.equal((await scene.victim.state()).accepted, before)
       assert.equal(peer.answer(0).generation, 1)
       peer.notifyEnd(0)
@@ -270,10 +239,9 @@ test('the same request announced a hundred times is one connection', { timeout: 
     await peer.answered(3, 1, layout.PHASE_ACCEPTED)
     peer.agree(3)
     await scene.victim.arrival(from)
-    await heard(peer)
+    await peer.heard()
     assert.equal((await scene.victim.state()).arrivals, before + 1)
-    peer.close()
-    await scene.victim.departure(from)
+    await scene.leave(peer, from)
   })
 })
 
@@ -305,7 +273,7 @@ test(
       await peer.answered(0, 1, layout.PHASE_CLOSED)
       assert.equal(end.flags & FLAG_ABORT, 0)
       for (let i = 0; i < 50; i += 1) peer.notify(0)
-      await heard(peer)
+      await peer.heard()
       // Fewer, where a connection of the test before was still on its way out.
       assert.ok((await scene.victim.state()).shm.connections <= before)
       peer.close()

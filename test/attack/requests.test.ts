@@ -134,8 +134,7 @@ for (const maxRingBytes of [0, 1, 0xffffffff, 12345]) {
           () => `an echo, not '${end.received}'`,
         )
         await scene.victim.ask('flood', { port: from })
-        peer.close()
-        await scene.victim.departure(from)
+        await scene.leave(peer, from)
       })
     },
   )
@@ -199,8 +198,7 @@ test(
       const from = freshPort()
       await peer.connect(0, 1, honestRequest(other, { remote: endpoint(HOST, from) }))
       await scene.victim.arrival(from)
-      peer.close()
-      await scene.victim.departure(from)
+      await scene.leave(peer, from)
     })
     await scene.victim.ask('unlisten', { port: other })
   },

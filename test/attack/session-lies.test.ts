@@ -59,12 +59,7 @@ const CURSORS: readonly [what: string, lie: (end: HostileSession) => Promise<voi
   [
     'a produced cursor that goes back',
     async (end) => {
-      end.write('0123456789')
-      await eventually(
-        () => end.received.length === 10,
-        LIMIT_MS,
-        () => 'an echo',
-      )
+      await end.echo('0123456789')
       end.set(session.PRODUCED, 5)
     },
   ],
@@ -92,12 +87,7 @@ for (const consumed of [1, FIRST_RING_BYTES, 0x7fffffff, -1]) {
 
 test('pitfall 2: a consumed cursor that goes back ends the connection', { timeout: TIMEOUT_MS }, async () => {
   await isReset(async (end) => {
-    end.write('0123456789')
-    await eventually(
-      () => end.received.length === 10,
-      LIMIT_MS,
-      () => 'an echo',
-    )
+    await end.echo('0123456789')
     end.set(session.CONSUMED, 10)
     end.peer.consume()
     end.set(session.PRODUCED, 15)
@@ -216,14 +206,8 @@ for (const [what, flags, how] of FLAGS) {
       const { peer, end, from } = await scene.hostile()
       end.setFlags(flags)
       if (how === undefined) {
-        end.write('still here')
-        await eventually(
-          () => end.received === 'still here',
-          LIMIT_MS,
-          () => 'an echo',
-        )
-        peer.close()
-        await scene.victim.departure(from)
+        await end.echo('still here')
+        await scene.leave(peer, from)
       } else {
         assert.equal(await scene.victim.departure(from), how)
         peer.close()
@@ -241,8 +225,7 @@ test('data behind the end of a stream are not read', { timeout: TIMEOUT_MS }, as
     end.set(session.PRODUCED, 500)
     end.signal()
     assert.equal(end.received, 'all')
-    peer.close()
-    await scene.victim.departure(from)
+    await scene.leave(peer, from)
   })
 })
 

@@ -195,6 +195,12 @@ export class Scene {
     await this.bystander.ask('close', { key })
   }
 
+  /** The peer goes; answers how the victim's connection from `port` ends. */
+  async leave(peer: HostilePeer, port: number): Promise<string> {
+    peer.close()
+    return this.victim.departure(port)
+  }
+
   /** A hostile peer of the victim with one connection, and the port that it claims to come from. */
   async hostile(): Promise<{
     readonly peer: HostilePeer
