@@ -5,7 +5,8 @@
 import { PHASE_ACCEPTED } from '../../src/providers/shm/layout.ts'
 import { onHeard, say, stay } from '../support/app-side.ts'
 import { closeAll } from './channel.ts'
-import { HELLO, HostilePeer, HostileServer } from './hostile-peer.ts'
+import { HELLO, HostilePeer } from './hostile-peer.ts'
+import { HostileServer } from './hostile-server.ts'
 
 /** How far it goes: has a rendezvous, took the channel, welcomed, was asked, accepted. */
 export const ACCEPTOR_STAGES = ['rendezvous', 'opened', 'welcomed', 'asked', 'accepted'] as const

@@ -1,6 +1,4 @@
 /** A peer that shakes hands honestly and then lies: it writes whatever it likes into its own memory and its channel. */
-import net from 'node:net'
-import type { AddressInfo } from 'node:net'
 import * as layout from '../../src/providers/shm/layout.ts'
 import { encodeMessage } from '../../src/providers/shm/messages.ts'
 import type { LinkMessage } from '../../src/providers/shm/messages.ts'
@@ -11,7 +9,8 @@ import { encodeHello } from '../../src/switch/session/hello.ts'
 import * as session from '../../src/switch/session/layout.ts'
 import type { SocketAddress } from '../../src/spi/index.ts'
 import { eventually } from '../support/waiting.ts'
-import { Channel, Door, LIMIT_MS, closeAll, lonelyEventfd, native } from './channel.ts'
+import { Channel, LIMIT_MS, closeAll, lonelyEventfd, native } from './channel.ts'
+import type { HostileServer } from './hostile-server.ts'
 
 export const HOST = '127.0.0.1'
 export const RING_SEGMENT_BYTES = layout.RING_SEGMENT_BYTES
@@ -381,48 +380,6 @@ export class HostileSession {
       LIMIT_MS,
       () => `flag ${flag} of the victim, not ${this.flags}`,
     )
-  }
-}
-
-/** A TCP listener of this process and the door beside it: what an honest, switched server would have. */
-export class HostileServer {
-  readonly #server: net.Server
-  readonly door: Door
-  readonly port: number
-  /** Connections that came over TCP/IP; they are echoed. */
-  overTcp = 0
-  #doorbell: number
-
-  private constructor(server: net.Server, doorbell: number) {
-    this.#server = server
-    this.#doorbell = doorbell
-    this.port = (server.address() as AddressInfo).port
-    this.door = new Door(doorName(this.port))
-    server.on('connection', (socket) => {
-      this.overTcp += 1
-      socket.on('error', () => undefined)
-      socket.pipe(socket)
-    })
-  }
-
-  static async listen(): Promise<HostileServer> {
-    const server = net.createServer({ allowHalfOpen: true })
-    await new Promise<void>((resolve) => server.listen(0, HOST, resolve))
-    return new HostileServer(server, await lonelyEventfd())
-  }
-
-  /** A doorbell made beforehand, for one peer. */
-  takeDoorbell(): number {
-    const doorbell = this.#doorbell
-    if (doorbell < 0) throw new Error('Cannot take the doorbell: it is taken')
-    this.#doorbell = -1
-    return doorbell
-  }
-
-  close(): void {
-    this.door.close()
-    this.#server.close()
-    if (this.#doorbell >= 0) native.close(this.#doorbell)
   }
 }
 

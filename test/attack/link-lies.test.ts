@@ -8,15 +8,8 @@ import type { SanSocket } from '../../src/spi/index.ts'
 import { censusOf, leftovers } from '../support/census.ts'
 import { deferred, eventually, within } from '../support/waiting.ts'
 import { Channel, LIMIT_MS, closeAll, native } from './channel.ts'
-import {
-  HOST,
-  HostilePeer,
-  HostileServer,
-  Memory,
-  doorName,
-  endpoint,
-  honestRequest,
-} from './hostile-peer.ts'
+import { HOST, HostilePeer, Memory, doorName, endpoint, honestRequest } from './hostile-peer.ts'
+import { HostileServer } from './hostile-server.ts'
 import { ProviderVictim } from './provider-victim.ts'
 
 const TIMEOUT_MS = 30_000

@@ -7,7 +7,8 @@ import { WSA } from '../../src/spi/index.ts'
 import { encodeHello } from '../../src/switch/session/hello.ts'
 import * as session from '../../src/switch/session/layout.ts'
 import { closeAll } from './channel.ts'
-import { HELLO, HostilePeer, HostileServer, HostileSession, Memory } from './hostile-peer.ts'
+import { HELLO, HostilePeer, HostileSession, Memory } from './hostile-peer.ts'
+import { HostileServer } from './hostile-server.ts'
 import { Scene } from './victims.ts'
 
 const TIMEOUT_MS = 60_000

@@ -65,6 +65,7 @@ export class Link implements Notifiable {
   readonly #fd: number
   readonly #slots: SlotTable
   #peer: Peer
+  #isReferred = false
   #watcher: Watcher | undefined
   #state: LinkState = 'opening'
   #index = -1
@@ -93,6 +94,11 @@ export class Link implements Notifiable {
   /** Who is at the other end: for an opener what it was told, where a group answers. */
   get peer(): Peer {
     return this.#peer
+  }
+
+  /** True when {@link peer} is what we were told, and not what the kernel says. */
+  get isReferred(): boolean {
+    return this.#isReferred
   }
 
   get state(): LinkState {
@@ -215,6 +221,7 @@ export class Link implements Notifiable {
       if (message.kind === 'group' && this.role === 'opener' && this.#state === 'up' && fds.length === 0) {
         // Whom we entered was the head; it has the right to let another process speak for it.
         this.#peer = { ...this.#peer, pid: message.processId }
+        this.#isReferred = true
         this.#host.regrouped(this, message.member, message.members)
         return true
       }

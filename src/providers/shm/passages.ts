@@ -116,8 +116,7 @@ export class Passages {
   // A link costs memory and descriptors: where there is one already, it carries this connection, too.
   #enter(name: string, peerPid: number, tried: ReadonlySet<Link>): Result<Link> {
     for (const link of this.#host.links) {
-      if (link.role !== 'opener' || link.state !== 'up' || link.peer.pid !== peerPid || tried.has(link))
-        continue
+      if (tried.has(link) || !leadsTo(link, peerPid)) continue
       const fd = this.#host.native.connect(name)
       if (fd < 0) return failure(connectCode(fd))
       this.#host.native.close(fd)
@@ -129,6 +128,11 @@ export class Passages {
   close(): void {
     for (const { stop } of [...this.#expected.values()]) stop()
   }
+}
+
+/** By the kernel's word: whoever only says that it is that process must not see the secret. */
+function leadsTo(link: Link, processId: number): boolean {
+  return link.role === 'opener' && link.state === 'up' && !link.isReferred && link.peer.pid === processId
 }
 
 function isAlive(processId: number): boolean {
