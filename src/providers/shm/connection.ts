@@ -110,6 +110,7 @@ export class ShmConnection implements Connection, SlotHolder, Expecting {
 
   duplicate(processId: number): Result<Uint8Array> {
     if (this.#state !== 'standing') return failure(WSA.WSAENOTCONN)
+    if (this.#slot.peerEnded) return failure(WSA.WSAECONNRESET)
     const ticket = drawTicket()
     this.#slot.leave(ticket.bytes)
     this.#move('leave')
@@ -118,10 +119,16 @@ export class ShmConnection implements Connection, SlotHolder, Expecting {
 
   // The peer's side has ended: it has closed, or left to another process.
   #peerEnded(): void {
+    if (!this.#parks()) this.#peerGone()
+  }
+
+  /** Waits for the next process of the peer, if that has left to one. */
+  #parks(): boolean {
     const ticket = this.#slot.peerTicket
     this.#stopWaiting = ticket === undefined ? undefined : this.#host.passages.expect(ticketIn(ticket), this)
-    if (this.#stopWaiting === undefined) this.#peerGone()
-    else this.#move('peerLeft')
+    if (this.#stopWaiting === undefined) return false
+    this.#move('peerLeft')
+    return true
   }
 
   #peerGone(): void {
@@ -163,10 +170,11 @@ export class ShmConnection implements Connection, SlotHolder, Expecting {
   // --- the end ------------------------------------------------------------------------------------------------------
 
   close(): void {
-    // Who comes for the peer's side is to hear at once that it is over.
-    if (!this.isParked) this.#stop()
     // Whoever has the connection now goes on.
     if (this.#state !== 'left') this.#slot.end()
+    // Who comes for the peer's side is to hear at once that it is over, also when we have not noticed yet that it has left.
+    const isAwaited = this.isParked || (this.#state === 'standing' && this.#parks())
+    if (!isAwaited) this.#stop()
     this.#move('close')
     linger(this.#slot, this.#further.clear())
     this.#host.connections.give()
