@@ -8,6 +8,7 @@ const MODULES = {
   'src/wsk.ts': 'sockswitch/wsk',
   'src/winsock.ts': 'sockswitch/winsock',
   'src/spi/index.ts': 'sockswitch/spi',
+  'src/san/index.ts': 'sockswitch/san',
   'conformance/index.ts': 'sockswitch/conformance',
 }
 

@@ -14,6 +14,7 @@ import { PROFILES, readConfig } from './config.ts'
 import type { Config } from './config.ts'
 import { openControl } from './control.ts'
 import { composeFabric } from './fabric.ts'
+import { hostAddressesChanged } from './host-addresses.ts'
 import { ownNames, policyOf } from './policy.ts'
 import { report } from './report.ts'
 
@@ -83,6 +84,7 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
     // This host's own addresses are in its networks, too: shared memory comes first.
     san: fabric instanceof FabricProvider ? [provider, fabric] : [provider],
     schedule: provider.schedule,
+    addressesChanged: hostAddressesChanged(),
     ...(policy && { policy }),
   })
   const liveness = new Liveness((on) => {

@@ -11,6 +11,12 @@ interface Route {
 /** Local subnet → provider, in the order in which the providers were given (WSD-ROUTE-4, AMB-25). */
 export class RouteTable {
   #routes: Route[] = []
+  readonly #changed: () => boolean
+
+  /** @param changed Asked where nobody serves an address; true when that may be so no longer, and is looked up again. */
+  constructor(changed: () => boolean = () => false) {
+    this.#changed = changed
+  }
 
   set(provider: StartedProvider, subnets: readonly ServedSubnet[]): void {
     const route = { provider, subnets: new SubnetSet(subnets) }
@@ -26,12 +32,22 @@ export class RouteTable {
 
   /** The provider that serves `destination`, if any. */
   lookUp(destination: SocketAddress): StartedProvider | undefined {
-    return this.#routes.find((route) => route.subnets.has(destination))?.provider
+    const found = this.#first(destination)
+    return found === undefined && this.#changed() ? this.#first(destination) : found
   }
 
-  /** Every provider that serves `local`, one of this host's addresses. */
-  serving(local: SocketAddress): StartedProvider[] {
-    return this.#routes.filter((route) => route.subnets.has(local)).map((route) => route.provider)
+  /** Every provider that serves `address`. */
+  serving(address: SocketAddress): StartedProvider[] {
+    const found = this.#find(address)
+    return found.length === 0 && this.#changed() ? this.#find(address) : found
+  }
+
+  #first(address: SocketAddress): StartedProvider | undefined {
+    return this.#routes.find((route) => route.subnets.has(address))?.provider
+  }
+
+  #find(address: SocketAddress): StartedProvider[] {
+    return this.#routes.filter((route) => route.subnets.has(address)).map((route) => route.provider)
   }
 
   /** Every provider on which a socket bound to `local` listens: all of them for the wildcard. */

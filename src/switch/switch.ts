@@ -1,5 +1,13 @@
 import { SPI_VERSION, WSA } from '../spi/index.ts'
-import type { AddressFamily, Result, SanProvider, SocketAddress, Status, TcpipSocket, WsaCode } from '../spi/index.ts'
+import type {
+  AddressFamily,
+  Result,
+  SanProvider,
+  SocketAddress,
+  Status,
+  TcpipSocket,
+  WsaCode,
+} from '../spi/index.ts'
 import { systemClock } from '../base/clock.ts'
 import type { Cancel, Clock } from '../base/clock.ts'
 import { explainConnect, explainListen } from './explain.ts'
@@ -26,6 +34,11 @@ export interface SwitchOptions {
   readonly schedule?: Schedule
   /** What the user wants switched; everything that can be, unless given. */
   readonly policy?: Policy
+  /**
+   * True when the addresses of this host have changed since it was last asked; the providers are asked again then. Asked when
+   * nobody serves an address, once a second at most: nothing tells Node.
+   */
+  readonly addressesChanged?: () => boolean
   /** How long a peer may take to answer before the connect goes on over TCP/IP, in ms. */
   readonly connectTimeoutMs?: number
   /** How long the peer's application may judge a request that it has deferred, in ms. */
@@ -39,6 +52,8 @@ const DEFAULT_CONNECT_TIMEOUT_MS = 200
 /** When Linux gives up a TCP connect that nobody answers: after six repeated SYNs. */
 const DEFAULT_JUDGEMENT_TIMEOUT_MS = 127_000
 const DEFAULT_NEGOTIATION_TIMEOUT_MS = 2000
+/** How often, at most, it is asked whether the addresses of this host have changed. */
+const LOOK_EVERY_MS = 1000
 
 /** What became of each provider at start-up. */
 export interface ProviderReport {
@@ -56,16 +71,19 @@ export interface ProviderReport {
  */
 export class Switch {
   readonly stats = new Stats()
-  readonly #routes = new RouteTable()
+  readonly #routes: RouteTable
   readonly #environment: SocketEnvironment
   readonly #providers: StartedProvider[] = []
   readonly #reports: ProviderReport[] = []
   readonly #listeners = new Set<SwitchSocket>()
   /** Taken out of use, with connections left. */
   readonly #leaving = new Set<StartedProvider>()
+  #nextLook = 0
 
   constructor(options: SwitchOptions) {
     const clock = options.clock ?? systemClock
+    const { addressesChanged } = options
+    this.#routes = new RouteTable(() => addressesChanged !== undefined && this.#look(clock, addressesChanged))
     this.#environment = {
       routes: this.#routes,
       misses: new Misses(clock),
@@ -105,6 +123,16 @@ export class Switch {
     this.#routes.set(entry, addresses.value)
     this.#reports.push({ name: provider.name, description })
     for (const listener of this.#listeners) if (listener.isWildcardListener) listener.serve(entry)
+  }
+
+  // Nobody serves an address: it may be a new one of this host.
+  #look(clock: Clock, addressesChanged: () => boolean): boolean {
+    const now = clock.now()
+    if (now < this.#nextLook) return false
+    this.#nextLook = now + LOOK_EVERY_MS
+    const changed = addressesChanged()
+    if (changed) this.refreshAddresses()
+    return changed
   }
 
   /** Asks every provider again which networks it serves; after a change of the host's addresses (WSD-ADDR-7). */

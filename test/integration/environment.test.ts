@@ -184,3 +184,22 @@ test(
     assert.equal(links, 0, 'memory was shared')
   },
 )
+
+const NAMESPACE = ['unshare', '--map-root-user', '--net'] as const
+const noNamespace =
+  spawnSync(NAMESPACE[0], [...NAMESPACE.slice(1), 'ip', 'link', 'add', 'type', 'veth']).status === 0
+    ? false
+    : 'no network namespaces, or no ip, here'
+
+test(
+  'WSD-ADDR-7 an address that the host gets while the program runs is switched as the others are',
+  { timeout: TIMEOUT_MS, skip: noNamespace },
+  () => {
+    const program = [process.execPath, '--require', REGISTER, beside(import.meta.url, 'new-address')]
+    const { stdout, stderr } = spawnSync(NAMESPACE[0], [...NAMESPACE.slice(1), ...program], {
+      encoding: 'utf8',
+      env: cleanEnvironment(),
+    })
+    assert.deepEqual([stdout, stderr], ['["shm","shm"]\n', ''])
+  },
+)

@@ -79,6 +79,7 @@ export interface HostOptions {
   /** What goes wrong in the SAN provider. */
   readonly faults?: readonly Fault[]
   readonly loopback?: LoopbackOptions
+  readonly addressesChanged?: () => boolean
   readonly policy?: Policy
   /** Other providers than one over loopback, not spied on yet; they are called `san`, `san2`, and so on. */
   readonly providers?: readonly SanProvider[]
@@ -101,6 +102,7 @@ export class Host {
     this.switch = new Switch({
       san: providers.map((provider, i) => spy(provider, i === 0 ? 'san' : `san${i + 1}`, this.journal)),
       ...(options.policy && { policy: options.policy }),
+      ...(options.addressesChanged && { addressesChanged: options.addressesChanged }),
       clock: this.clock,
       schedule: (job) =>
         setImmediate(() => {

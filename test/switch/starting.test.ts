@@ -113,6 +113,41 @@ describe('addresses', () => {
     assert.equal(host.journal.count('san2.socket'), 1)
   })
 
+  test('WSD-ADDR-7 WSD-ADDR-9 an address that nobody serves may be a new one: asked once a second, and providers only after a change', () => {
+    const one = new Moving()
+    const asked: number[] = []
+    let changed = false
+    const host: Host = new Host({
+      providers: [one.provider],
+      addressesChanged: () => {
+        asked.push(host.clock.now())
+        return changed
+      },
+    })
+    const there = { ...SERVER, address: '10.2.0.1' }
+    host.connect(SERVER)
+    assert.deepEqual(asked, [], 'what is served costs nothing')
+    assert.equal(host.connect(there).outcome.kind, 'tcpip')
+    assert.deepEqual([asked, host.journal.count('san.addressList')], [[0], 1])
+    one.subnets = [SUBNET, OTHER]
+    changed = true
+    host.clock.advance(999)
+    assert.equal(host.connect(there).outcome.kind, 'tcpip')
+    host.clock.advance(1)
+    host.journal.clear()
+    host.connect(there)
+    assert.deepEqual(
+      [asked, host.journal.count('san.addressList'), host.journal.count('san.connect')],
+      [[0, 1000], 1, 1],
+    )
+    // A listener at a new address of this host, too.
+    one.subnets = [SUBNET]
+    host.switch.refreshAddresses()
+    one.subnets = [SUBNET, OTHER]
+    host.clock.advance(1000)
+    assert.deepEqual(host.listen(there).socket.providers, ['san'])
+  })
+
   test('WSD-ADDR-7 a provider that cannot say keeps what it had, and its rank', () => {
     const [first, second] = [new Moving(), new Moving()]
     const host = new Host({ providers: [first.provider, second.provider] })
