@@ -9,6 +9,7 @@ import type {
 import { WSA } from '../../spi/index.ts'
 import { shownIn } from '../../switch/addresses.ts'
 import type { Incoming } from './accepting.ts'
+import type { Completion } from './completion.ts'
 import { FD_WRITE, SD_RECEIVE, SD_SEND } from './constants.ts'
 import type { ShutdownHow } from './constants.ts'
 import type { SocketEventRecord } from './event-record.ts'
@@ -16,6 +17,8 @@ import type { Home } from './home.ts'
 import type { OptionStore } from './option-store.ts'
 import { Receiving } from './receiving.ts'
 import { Sending } from './sending.ts'
+import { TransmitFile } from './transmit-file.ts'
+import type { FileSource, Stretch } from './transmit-file.ts'
 import { sessionOf } from './session-of.ts'
 
 /** What a connected socket has: both directions, and both names as the family of the socket shows them. */
@@ -29,6 +32,8 @@ export class Connection implements StreamOwner {
   readonly sending: Sending
   readonly receiving: Receiving
   readonly #events: SocketEventRecord
+  readonly #completion: Completion
+  readonly #transmissions = new Set<TransmitFile>()
 
   constructor(
     home: Home,
@@ -43,6 +48,7 @@ export class Connection implements StreamOwner {
     this.remote = shownIn(family, remote)
     this.since = home.clock.now()
     this.#events = events
+    this.#completion = home.completion
     this.sending = new Sending(home, stream, events, () => options.value('SO_SNDBUF'))
     this.receiving = new Receiving(stream, home.completion, events)
     const session = sessionOf(stream)
@@ -74,7 +80,21 @@ export class Connection implements StreamOwner {
     this.receiving.tellNow()
   }
 
+  transmitFile(file: FileSource, stretch: Stretch, overlapped: Overlapped): void {
+    const over = (me: TransmitFile): void => {
+      this.#transmissions.delete(me)
+    }
+    const transmission = new TransmitFile(this.sending, this.#completion, file, stretch, overlapped, over)
+    this.#transmissions.add(transmission)
+    transmission.start()
+  }
+
   cancel(overlapped: Overlapped): boolean {
+    for (const transmission of this.#transmissions) {
+      if (transmission.overlapped !== overlapped) continue
+      transmission.cancel()
+      return true
+    }
     return this.sending.cancel(overlapped) || this.receiving.cancel(overlapped)
   }
 
@@ -86,6 +106,7 @@ export class Connection implements StreamOwner {
 
   /** Ends what is pending, then the connection. @param reset Abruptly; so, too, when bytes were looked at and not read. */
   close(reset: boolean): void {
+    for (const transmission of this.#transmissions) transmission.cancel()
     this.sending.cancelAll(WSA.WSA_OPERATION_ABORTED)
     this.receiving.cancelAll(WSA.WSA_OPERATION_ABORTED)
     if (reset || this.receiving.hasPeeked) this.stream.reset()

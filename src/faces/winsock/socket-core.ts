@@ -27,7 +27,6 @@ import type { ExtensionName, IoctlName, OptionName } from './options.ts'
 import { OptionStore } from './option-store.ts'
 import { TRANSITIONS } from './socket-state.ts'
 import type { WinsockEvent, WinsockState } from './socket-state.ts'
-import { transmitFile } from './transmit-file.ts'
 import type { FileSource } from './transmit-file.ts'
 
 /** What a socket can do whatever it has become: names, data, events, options. How it becomes something is its subclass's. */
@@ -161,7 +160,7 @@ export abstract class SocketCore {
   transmitFile(file: FileSource, offset: number, length: number, overlapped: Overlapped): Status {
     const open = this.open()
     if (!open.ok) return open.error
-    transmitFile(this, this.home.completion, file, offset, length, overlapped)
+    open.value.transmitFile(file, { offset, length }, overlapped)
     return WSA.WSA_IO_PENDING
   }
 
