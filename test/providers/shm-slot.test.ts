@@ -42,7 +42,7 @@ function slotOf(role: Link['role']) {
 function asking() {
   const slot = slotOf('opener')
   const { link } = slot.place
-  return { ...slot, slot: Slot.request(link, 0, slot.ownSide as never, REQUEST) }
+  return { ...slot, slot: Slot.request(link, 0, slot.ownSide, REQUEST) }
 }
 
 test('callee data are never longer than connect data, whatever length the acceptor writes', () => {
