@@ -48,7 +48,8 @@ export class UpcallTable implements Upcalls {
     status: 0 | WsaCode,
     bytes: number,
   ): Status {
-    if (this.#own(handle)?.context === undefined) return WSA.WSAEINVAL
+    // One that is pending has not ended: its end was announced before, and it has been posted again since.
+    if (this.#own(handle)?.context === undefined || overlapped.pending) return WSA.WSAEINVAL
     overlapped.completed?.(status, bytes)
     return 0
   }

@@ -64,6 +64,28 @@ test('an upcall can fail as well', async () => {
   fixture.near.stop()
 })
 
+test('a call that comes twice answers what it did the first time', async () => {
+  const { fixture } = await faulty([
+    { call: 'bind', repeat: true },
+    { call: 'addressList', repeat: true },
+  ])
+  const address = await fixture.address('client')
+  const socket = fixture.near.socket(address.family)
+  assert.equal(socket.bind(address), 0)
+  assert.equal(socket.bind(address), WSA.WSAEINVAL)
+  assert.equal(fixture.near.provider.addressList().ok, true)
+  fixture.near.stop()
+})
+
+test('a close that fails has closed', async () => {
+  const { fixture } = await faulty([{ call: 'close', nth: 1, error: 'WSAENETDOWN' }])
+  const { family } = await fixture.address('client')
+  const socket = fixture.near.socket(family)
+  assert.equal(socket.close(), WSA.WSAENETDOWN)
+  await fixture.closed(fixture.near.handleOf(socket))
+  fixture.near.stop()
+})
+
 test('a dropped connect never ends and can be closed', async () => {
   const { fixture } = await faulty([{ call: 'connect', nth: 1, drop: true }])
   const { address } = await fixture.farListen()

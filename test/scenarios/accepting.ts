@@ -15,7 +15,7 @@ export const ACCEPTING: Scenarios = [
       const listener = listen(party, { conditional: true, backlog: 2 })
       const { journal } = party.own
       // Both wait, and nobody was accepted: the condition function of the switch was asked for each.
-      while (journal.count('san^condition') < 2) await turn()
+      while (journal.count('san^condition') < 2) await turn(party)
       const events = journal.count('san^set')
       party.line.tell('both wait')
       assert.equal(await hear(party), 'WSAECONNREFUSED')
@@ -29,11 +29,11 @@ export const ACCEPTING: Scenarios = [
       const { winsock, journal } = party.own
       const address = await hear<SocketAddress>(party)
       const sockets = [1, 2].map(() => valueOf(winsock.socket()))
-      const ends = sockets.map(async (socket) => socket.blocking.connect(address))
+      const ends = sockets.map(async (socket) => codeOf(socket.blocking.connect(address)))
       assert.equal(await hear(party), 'both wait')
       const third = await codeOf(valueOf(winsock.socket()).blocking.connect(address))
       party.line.tell(third)
-      await Promise.all(ends)
+      assert.deepEqual(await Promise.all(ends), ['success', 'success'])
       assert.equal(journal.count('tcp.connect'), 0, 'TCP/IP was tried')
       for (const socket of sockets) {
         assert.equal(socket.provider, party.carrier)
@@ -78,10 +78,10 @@ export const ACCEPTING: Scenarios = [
     client: async (party) => {
       const address = await hear<SocketAddress>(party)
       const socket = valueOf(party.own.winsock.socket())
-      const connected = socket.blocking.connect(address)
+      const connected = codeOf(socket.blocking.connect(address))
       assert.equal(await hear(party), 'what do you hear?')
       party.line.tell(socket.state)
-      await connected
+      assert.equal(await connected, 'success')
       assert.equal(socket.provider, party.carrier)
       socket.closesocket()
     },
@@ -155,7 +155,7 @@ export const ACCEPTING: Scenarios = [
       listener.acceptEx(server, buffer, op.overlapped)
       // Its peer has heard that it is connected, and has answered: for the accept that is not the end.
       assert.equal(await hear(party), 'connected')
-      while (server.state !== 'connected') await turn()
+      while (server.state !== 'connected') await turn(party)
       await server.blocking.send(Buffer.from('go'))
       assert.equal(await hear(party), 'go')
       assert.equal(op.times(), 0)

@@ -35,8 +35,8 @@ export const CLOSING: Scenarios = [
         assert.equal(op.times(), 1)
         assert.equal(nameOf(socket.recv(Buffer.alloc(1))), 'WSAENOTSOCK')
       }
-      await freed(journal, 2)
-      await turn()
+      await freed(party, journal, 2)
+      await turn(party)
       for (const number of [1, 2]) {
         const up = journal.entries.filter(({ direction, socket }) => direction === 'up' && socket === number)
         const labels = up.map(({ label }) => label)
@@ -93,13 +93,14 @@ export const CLOSING: Scenarios = [
       const local = valueOf(socket.getsockname())
       // What it said is unread when it goes, and is read after that.
       await socket.blocking.send(Buffer.from('x'))
-      while (journal.all('san^completeOverlappedRequest').every(({ args }) => args[1] === 0)) await turn()
+      while (journal.all('san^completeOverlappedRequest').every(({ args }) => args[1] === 0))
+        await turn(party)
       assert.equal(journal.count('san^closeSocketHandle'), 0)
       assert.equal(String(await readToEnd(socket)), 'last words')
       assert.deepEqual([valueOf(socket.getsockname()), valueOf(socket.getpeername())], [local, address])
       assert.equal(journal.count('san^closeSocketHandle'), 0)
       assert.equal(socket.closesocket(), 0)
-      await freed(journal)
+      await freed(party, journal)
     },
   },
 
@@ -146,7 +147,7 @@ export const CLOSING: Scenarios = [
       const socket = await connect(party, await hear<SocketAddress>(party))
       const op = told()
       socket.send(Buffer.alloc(32 << 20), 0, op.overlapped)
-      for (let i = 0; i < 20; i++) await turn()
+      for (let i = 0; i < 20; i++) await turn(party)
       assert.equal(op.times(), 0)
       socket.setsockopt('SO_LINGER', 0)
       socket.closesocket()

@@ -16,6 +16,7 @@ import { createSwitch } from '../../src/switch/switch.ts'
 import type { Switch, SwitchOptions } from '../../src/switch/switch.ts'
 import type { Schedule } from '../../src/switch/network-event.ts'
 import { Winsock } from '../../src/faces/winsock/index.ts'
+import type { ShmProvider } from '../../src/providers/shm/index.ts'
 import { shmProvider } from '../support/shm-provider.ts'
 import { Journal, spy } from '../switch/spy.ts'
 import { valueOf } from '../winsock/pair.ts'
@@ -75,6 +76,7 @@ export function computer(carrier: Carrier, options: ComputerOptions = {}): Compu
     ...(schedule !== undefined && { schedule }),
     ...options.options,
   })
+  let hasEnded = false
   const open = new Set<HostSocket>()
   const spied = spiedTcpip(journal, open)
   const winsock = new Winsock({
@@ -98,6 +100,8 @@ export function computer(carrier: Carrier, options: ComputerOptions = {}): Compu
       return upcalls
     },
     end: () => {
+      if (hasEnded) return
+      hasEnded = true
       while (winsock.cleanup() === 0) continue
       for (const socket of open) socket.close()
       theSwitch.close()
@@ -118,15 +122,29 @@ function providerOf(carrier: Carrier, { limits, slowReads, moveMs }: ComputerOpt
     const raw = loopback({ network, ...(limits && { limits }), slowReads: slowReads === true })
     return { raw, schedule: undefined, release: () => undefined }
   }
-  const raw = shmProvider(moveMs === undefined ? {} : { limits: { moveMs } })
+  const pool = idleProviders(moveMs)
+  const raw =
+    pool.pop() ?? shmProvider({ spinMicroseconds: 0, ...(moveMs !== undefined && { limits: { moveMs } }) })
   raw.keepAlive(true)
   return {
     raw,
     schedule: raw.schedule,
     release: () => {
       raw.keepAlive(false)
+      pool.push(raw)
     },
   }
+}
+
+/** Shared-memory providers that no computer uses, by their patience: each has a poller for the life of the process. */
+const idle = new Map<number | undefined, ShmProvider[]>()
+
+function idleProviders(moveMs: number | undefined): ShmProvider[] {
+  const known = idle.get(moveMs)
+  if (known !== undefined) return known
+  const made: ShmProvider[] = []
+  idle.set(moveMs, made)
+  return made
 }
 
 /** `provider`, which serves what the computer says, and whose upcalls are told. */

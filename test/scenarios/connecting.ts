@@ -15,7 +15,7 @@ import type { Entry } from '../switch/spy.ts'
 import { SD_SEND } from '../../src/faces/winsock/index.ts'
 import { nameOf, readToEnd, valueOf } from '../winsock/pair.ts'
 import { codeOf, connect, hear, listen, turn } from './party.ts'
-import type { Scenarios, Script } from './party.ts'
+import type { Party, Scenarios, Script } from './party.ts'
 
 /** TCP/IP would fail, too: the application is told, and nobody else is tried. */
 const FINAL: readonly WsaName[] = ['WSAECONNREFUSED', 'WSAECONNRESET', 'WSAEHOSTUNREACH']
@@ -248,9 +248,9 @@ export const CONNECTING: Scenarios = [
           ),
       })
       const listener = listen(party, {}, computer.winsock)
-      while (held.length === 0) await turn()
+      while (held.length === 0) await turn(party)
       assert.equal(await hear(party), 'connected and said it')
-      assert.equal(valueOf(await nothing(listener)), 'nobody')
+      assert.equal(valueOf(await nothing(party, listener)), 'nobody')
       slow = false
       for (const { overlapped, post } of held) post(overlapped)
       const server = await listener.blocking.accept()
@@ -314,9 +314,9 @@ async function readToFive(blocking: { recv(buffer: Uint8Array): Promise<number> 
 }
 
 /** Some turns in which nobody is to be accepted. */
-async function nothing(listener: { accept(): Result<unknown> }): Promise<Result<string>> {
+async function nothing(party: Party, listener: { accept(): Result<unknown> }): Promise<Result<string>> {
   for (let i = 0; i < 20; i++) {
-    await turn()
+    await turn(party)
     if (listener.accept().ok) return { ok: true, value: 'somebody' }
   }
   return { ok: true, value: 'nobody' }

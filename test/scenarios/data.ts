@@ -222,7 +222,7 @@ export const DATA: Scenarios = [
         const result = socket.send(piece)
         if (result.ok) sent += result.value
         quiet = result.ok ? 0 : quiet + 1
-        await turn()
+        await turn(party)
         assert.ok(sent < 32 << 20, 'nothing stops the sender')
       }
       party.line.tell(sent)

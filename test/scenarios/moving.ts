@@ -20,11 +20,16 @@ async function leave(wire: Wire): Promise<Uint8Array> {
 }
 
 /** Goes on with it on another computer, which is to the provider what another process would be. */
-async function resume(computer: Computer, { carrier }: Party, packed: Uint8Array): Promise<Wire> {
+async function resume(
+  computer: Computer,
+  { carrier }: Party,
+  packed: Uint8Array,
+  before: Wire,
+): Promise<Wire> {
   const session = await new Promise<Result<Session>>((resolve) => {
     computer.switch.resume(carrier, 'IPv4', packed, resolve)
   })
-  return new Wire(valueOf(session))
+  return new Wire(valueOf(session), before.ledger)
 }
 
 /** Connections that change their owner; between real processes, three at a time, in test/integration/moving.test.ts. */
@@ -44,12 +49,12 @@ export const MOVING: Scenarios = [
       assert.deepEqual(ended?.args.slice(1), [0, 0])
       assert.ok(journal.at('san.duplicate') < journal.at('san.close'))
       const heir = party.computer()
-      const next = await resume(heir, party, packed)
+      const next = await resume(heir, party, packed, wire)
       assert.ok((await next.read(HALF)).equals(patternOf(1000, HALF)))
       await next.write(patternOf(0, HALF))
       assert.ok((await next.read(HALF)).equals(patternOf(1000 + HALF, HALF)))
       // And back.
-      const again = await resume(party.own, party, await leave(next))
+      const again = await resume(party.own, party, await leave(next), next)
       await again.write(patternOf(HALF, HALF))
       assert.equal(await again.end(), 'end')
       again.session.close()
@@ -79,7 +84,7 @@ export const MOVING: Scenarios = [
       const packed = await leave(wire)
       party.line.tell('left')
       assert.equal(await hear(party), 'read, and wrote nothing')
-      const next = await resume(party.computer(), party, packed)
+      const next = await resume(party.computer(), party, packed, wire)
       assert.equal(String(await next.read(3)), 'now')
       next.session.close()
     },

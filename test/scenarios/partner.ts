@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 
 import type { Fault } from '../../src/providers/wrap/index.ts'
 import { Mailbox } from '../support/waiting.ts'
+import type { Report } from './audit.ts'
 import type { Line, Role } from './party.ts'
 
 const PROGRAM = fileURLToPath(import.meta.resolve(`./partner-process${import.meta.url.slice(-3)}`))
@@ -14,16 +15,18 @@ export interface Part {
   readonly title: string
   readonly role: Role
   readonly faults?: readonly Fault[]
+  /** Its sockets are watched, and it reports. */
+  readonly audited?: boolean
 }
 
 /** What the two processes say to each other. */
 export type Word =
   | { readonly is: 'part'; readonly part: Part }
   | { readonly is: 'line'; readonly value: unknown }
-  /** It is to end, whatever it waits for. */
+  /** It is to end, whatever it waits for; in an audit, when nothing waits for its peer any more. */
   | { readonly is: 'stop' }
   /** The part is over; how it failed, if it did. */
-  | { readonly is: 'over'; readonly failure?: string }
+  | { readonly is: 'over'; readonly failure?: string; readonly report?: Report }
 
 /** A process that plays the other role, one part after the other. */
 export class Partner {
@@ -53,15 +56,21 @@ export class Partner {
 
   /** Resolves when the part is over; rejects when it failed. */
   async play(part: Part, over: AbortSignal): Promise<void> {
+    const { failure } = await this.perform(part, over)
+    if (failure !== undefined) throw new Error(`The ${part.role} says: ${failure}`)
+  }
+
+  /** Resolves when the part is over, however it went. */
+  async perform(part: Part, over: AbortSignal): Promise<Extract<Word, { is: 'over' }>> {
     this.#box = new Mailbox()
     this.#say({ is: 'part', part })
     const stop = (): void => {
       this.#say({ is: 'stop' })
     }
     over.addEventListener('abort', stop)
-    const { failure } = (await this.#box.take('over')) as Extract<Word, { is: 'over' }>
+    const word = (await this.#box.take('over')) as Extract<Word, { is: 'over' }>
     over.removeEventListener('abort', stop)
-    if (failure !== undefined) throw new Error(`The ${part.role} says: ${failure}`)
+    return word
   }
 
   #say(word: Word): void {

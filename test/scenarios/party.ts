@@ -25,6 +25,8 @@ export interface Party {
   /** One more computer; it ends with the scenario. */
   readonly computer: (options?: ComputerOptions) => Computer
   readonly line: Line
+  /** The play is over, whatever this party waits for. */
+  readonly over: AbortSignal
   /** Ends this party without a word to its peers, as far as the setting can: where it is a process, it is killed. */
   readonly vanish: () => Promise<void>
 }
@@ -108,12 +110,13 @@ export function patternOf(position: number, length: number): Buffer {
   return Buffer.concat(pieces)
 }
 
-/** Lets the event loop turn once. */
-export async function turn(): Promise<void> {
+/** Lets the event loop turn once; rejects when the play is over. */
+export async function turn({ over }: Party): Promise<void> {
+  over.throwIfAborted()
   await new Promise((resolve) => setImmediate(resolve))
 }
 
 /** Waits until `sockets` of the provider have given their switch descriptors back. */
-export async function freed(journal: Journal, sockets = 1): Promise<void> {
-  while (journal.count('san^closeSocketHandle') < sockets) await turn()
+export async function freed(party: Party, journal: Journal, sockets = 1): Promise<void> {
+  while (journal.count('san^closeSocketHandle') < sockets) await turn(party)
 }

@@ -29,6 +29,7 @@ export async function play(scenario: Scenario, role: Role, stage: Stage): Promis
     own,
     computer: make,
     line: stage.line,
+    over: stage.over,
     vanish:
       stage.vanish ??
       (() => {

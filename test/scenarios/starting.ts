@@ -61,9 +61,9 @@ export const STARTING: Scenarios = [
       const server = await listener.blocking.accept()
       await readToEnd(server)
       server.closesocket()
-      await freed(journal)
+      await freed(party, journal)
       listener.closesocket()
-      await freed(journal, 2)
+      await freed(party, journal, 2)
       winsock.cleanup()
       assert.deepEqual(orderOf(journal), [
         'san.startup',
@@ -101,7 +101,7 @@ export const STARTING: Scenarios = [
       await socket.blocking.connect(address)
       assert.equal(socket.provider, party.carrier)
       socket.closesocket()
-      await freed(journal)
+      await freed(party, journal)
       winsock.cleanup()
       assert.deepEqual(orderOf(journal), [
         'san.startup',
@@ -275,7 +275,7 @@ export const STARTING: Scenarios = [
       assert.deepEqual(await op.ended, ['WSA_OPERATION_ABORTED', 0])
       assert.equal(nameOf(winsock.cleanup()), 'WSANOTINITIALISED')
       assert.equal(nameOf(winsock.socket()), 'WSANOTINITIALISED')
-      await freed(journal)
+      await freed(party, journal)
       party.line.tell('over')
     },
   },

@@ -5,6 +5,8 @@ import type { Session } from '../../src/switch/session/session.ts'
 import type { ConnectOutcome } from '../../src/switch/socket.ts'
 import type { Arrival } from '../../src/switch/listen.ts'
 import { LOCAL, valueOf } from '../winsock/pair.ts'
+import { Audit } from './audit.ts'
+import type { Ledger } from './audit.ts'
 import type { Computer } from './computer.ts'
 import type { Party } from './party.ts'
 
@@ -18,10 +20,13 @@ const NOBODY: TcpipOwner = {
 /** A session and somebody who waits for what it tells: for what no face shows. */
 export class Wire {
   readonly session: Session
+  /** Where an audit writes what it sends and receives. */
+  readonly ledger: Ledger | undefined
   #waiting: (() => void)[] = []
 
-  constructor(session: Session) {
+  constructor(session: Session, ledger?: Ledger) {
     this.session = session
+    this.ledger = ledger
     session.attach({ readable: this.#wake, writable: this.#wake })
   }
 
@@ -39,9 +44,12 @@ export class Wire {
   }
 
   async #told(): Promise<void> {
+    const here = {}
+    this.ledger?.waiting.set(here, 'wire')
     await new Promise<void>((resolve) => {
       this.#waiting.push(resolve)
     })
+    this.ledger?.waiting.delete(here)
   }
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -49,6 +57,8 @@ export class Wire {
     while (done < bytes.length) {
       const taken = this.session.write([bytes], 0, done)
       if (taken < 0) throw new Error(`a write answers ${-taken}`)
+      this.ledger?.offer(Buffer.from(bytes.subarray(done, done + taken)))
+      this.ledger?.acknowledge(taken)
       done += taken
       if (done < bytes.length) await this.#told()
     }
@@ -57,8 +67,12 @@ export class Wire {
   /** Sends without a copy; the status with which that ended, or why it could not be. */
   async sendLarge(bytes: Uint8Array): Promise<number> {
     return await new Promise((resolve) => {
-      const status = this.session.sendLarge(bytes, resolve)
-      if (status !== 0) resolve(status)
+      const status = this.session.sendLarge(bytes, (ended) => {
+        if (ended === 0) this.ledger?.acknowledge(bytes.length)
+        resolve(ended)
+      })
+      if (status === 0) this.ledger?.offer(Buffer.from(bytes))
+      else resolve(status)
     })
   }
 
@@ -69,9 +83,12 @@ export class Wire {
       const piece = await this.until(() => {
         const read = this.session.read(left)
         if (read !== undefined) return read
-        return this.session.readEnd() === 'more' ? undefined : null
+        const end = this.session.readEnd()
+        if (end === 'end') this.ledger?.end()
+        return end === 'more' ? undefined : null
       })
       if (piece === null) break
+      this.ledger?.receive(piece)
       pieces.push(piece)
       left -= piece.length
     }
@@ -83,6 +100,7 @@ export class Wire {
     return await this.until(() => {
       assert.equal(this.session.available, 0, 'bytes after the last one')
       const end = this.session.readEnd()
+      if (end === 'end') this.ledger?.end()
       return end === 'more' ? undefined : end
     })
   }
@@ -94,8 +112,8 @@ export function listenBare({ line }: Party, computer: Computer): { readonly next
   assert.equal(tcp.bind(LOCAL), 0)
   const arrived: Wire[] = []
   const waiting: ((wire: Wire) => void)[] = []
-  const onArrival = ({ session }: Arrival): void => {
-    const wire = new Wire(session)
+  const onArrival = ({ session, local, remote }: Arrival): void => {
+    const wire = new Wire(session, Audit.current?.open(local, remote))
     const hearer = waiting.shift()
     if (hearer === undefined) arrived.push(wire)
     else hearer(wire)
@@ -115,5 +133,5 @@ export async function connectBare(computer: Computer, address: SocketAddress): P
     socket.connect(address, resolve)
   })
   assert.equal(outcome.kind, 'san')
-  return new Wire((outcome).session)
+  return new Wire(outcome.session)
 }

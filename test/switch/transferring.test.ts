@@ -172,6 +172,27 @@ describe('completion', () => {
     )
   })
 
+  test('WSD-CPL-2 an operation that has been posted again does not end by the announcement of the time before', () => {
+    const table = new UpcallTable()
+    const { overlapped, ends } = watched()
+    const handle = table.createSocketHandle({})
+    assert.ok(handle.ok)
+    overlapped.begin()
+    assert.equal(table.completeOverlappedRequest(handle.value, overlapped, 0, 0), WSA.WSAEINVAL)
+    overlapped.end(0, 3)
+    assert.equal(table.completeOverlappedRequest(handle.value, overlapped, 0, 3), 0)
+    assert.deepEqual(ends, [[0, 3]])
+  })
+
+  test('WSD-COMP-4 the descriptor of another switch means nothing', () => {
+    const [one, other] = [new UpcallTable(), new UpcallTable()]
+    const handle = one.createSocketHandle({})
+    assert.ok(handle.ok)
+    assert.equal(other.closeSocketHandle(handle.value), WSA.WSAENOTSOCK)
+    assert.deepEqual([one.open, other.open], [1, 0])
+    assert.equal(one.closeSocketHandle(handle.value), 0)
+  })
+
   test('WSD-CPL-7 RACE-8 an upcall with a descriptor that is closed, or never was, tells nobody', () => {
     const table = new UpcallTable()
     const handle = table.createSocketHandle({})

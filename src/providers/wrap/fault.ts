@@ -8,7 +8,22 @@ import type { Call, DownCall, Interceptor, UpCall } from './intercept.ts'
 /** Calls that can fail. */
 export type FallibleCall = Exclude<DownCall | UpCall, 'calleeData' | 'condition' | 'probe' | 'set' | 'reset'>
 /** Calls whose effect may come late without breaking the contract; upcalls of one socket stay in order. */
-export type DelayableCall = 'signal' | 'set' | 'completeOverlappedRequest' | 'closeSocketHandle'
+export type DelayableCall = 'signal' | 'set' | 'completeOverlappedRequest' | 'closeSocketHandle' | 'close'
+/** Calls that may come twice without anything new coming of it: the second answer is nobody's. */
+export type RepeatableCall =
+  | DelayableCall
+  | 'addressList'
+  | 'bind'
+  | 'setSockOpt'
+  | 'listen'
+  | 'eventSelect'
+  | 'enumNetworkEvents'
+  | 'memory'
+  | 'peerMemory'
+  | 'deregisterMemory'
+  | 'deregisterRdmaMemory'
+  | 'rdmaWrite'
+  | 'receive'
 /** Calls whose effect may be left out, as a broken provider or a lost peer would; a dropped connect never ends. */
 export type DroppableCall = DelayableCall | 'connect'
 
@@ -17,6 +32,7 @@ export type Fault = { readonly nth?: number } & (
   | { readonly call: FallibleCall; readonly error: WsaName }
   | { readonly call: DelayableCall; readonly delayMs: number }
   | { readonly call: DroppableCall; readonly drop: true }
+  | { readonly call: RepeatableCall; readonly repeat: true }
 )
 
 export type FaultOptions = {
@@ -53,8 +69,9 @@ const LAWFUL: readonly Fault[] = [
 const DEFAULT_RATE = 1 / 16
 
 /**
- * A provider like `provider` in which chosen calls fail, come late or have no effect. A failing call does not reach the
- * provider; one that comes late or has none answers as if it had succeeded.
+ * A provider like `provider` in which chosen calls fail, come late, come twice or have no effect. A failing call does not reach
+ * the provider, but for `close`, after which nothing is open whatever it answers; one that comes late or has none answers as if
+ * it had succeeded.
  *
  * @param options A plan, or a seed that chooses among lawful faults and is printed.
  */
@@ -105,6 +122,7 @@ class FaultInjector implements Interceptor {
   readonly #counts = new Map<string, number>()
   /** By socket and lane; each lane keeps its order. */
   readonly #lanes = new Map<string, Late[]>()
+  #isEnding = false
 
   constructor(clock: Clock, choose: Choose) {
     this.#clock = clock
@@ -114,17 +132,24 @@ class FaultInjector implements Interceptor {
   status(call: Call, proceed: () => Status): Status {
     this.#settle(call)
     const fault = this.#faultOf(call)
-    if (fault !== undefined && 'error' in fault) return WSA[fault.error]
+    if (fault !== undefined && 'error' in fault) {
+      if (call.name === 'close') proceed()
+      return WSA[fault.error]
+    }
     if (fault !== undefined && 'drop' in fault) return call.name === 'connect' ? WSA.WSAEWOULDBLOCK : 0
+    const make = fault !== undefined && 'repeat' in fault ? twice(proceed) : proceed
+    const delayMs = this.#delayOf(fault)
     const lane = laneOf(call)
-    if (fault === undefined && !this.#isWaiting(lane)) return proceed()
-    this.#delay(lane, fault?.delayMs ?? 0, proceed)
+    if (delayMs === undefined && !this.#isWaiting(lane)) return make()
+    this.#delay(lane, delayMs ?? 0, make)
     return 0
   }
 
   result<T>(call: Call, proceed: () => Result<T>): Result<T> {
+    if (call.name === 'startup') this.#isEnding = false
     const fault = this.#faultOf(call)
-    return fault !== undefined && 'error' in fault ? failure(WSA[fault.error]) : proceed()
+    if (fault !== undefined && 'error' in fault) return failure(WSA[fault.error])
+    return fault !== undefined && 'repeat' in fault ? twice(proceed)() : proceed()
   }
 
   value<T>(_call: Call, proceed: () => T): T {
@@ -136,7 +161,9 @@ class FaultInjector implements Interceptor {
     if (fault !== undefined && 'drop' in fault) return
     const lane = laneOf(call)
     if (call.name === 'reset') this.#lanes.delete(lane)
-    if (fault !== undefined && 'delayMs' in fault) this.#delay(lane, fault.delayMs, proceed)
+    const delayMs = this.#delayOf(fault)
+    if (delayMs !== undefined) this.#delay(lane, delayMs, proceed)
+    else if (fault !== undefined && 'repeat' in fault) twice(proceed)()
     else proceed()
   }
 
@@ -144,6 +171,11 @@ class FaultInjector implements Interceptor {
     const nth = (this.#counts.get(name) ?? 0) + 1
     this.#counts.set(name, nth)
     return this.#choose(name, nth)
+  }
+
+  /** Nothing is late once the provider ends. */
+  #delayOf(fault: Fault | undefined): number | undefined {
+    return fault !== undefined && 'delayMs' in fault && !this.#isEnding ? fault.delayMs : undefined
   }
 
   #isWaiting(lane: string): boolean {
@@ -161,8 +193,12 @@ class FaultInjector implements Interceptor {
     })
   }
 
-  /** What is late and cannot be after `call`: a signal was sent before the close, an event is replaced. */
+  /** What is late and cannot be after `call`: a signal was sent before the close, an event is replaced, all memory goes. */
   #settle({ name, socket }: Call): void {
+    if (name === 'cleanup') {
+      this.#isEnding = true
+      for (const lane of [...this.#lanes.keys()]) this.#flush(lane)
+    }
     if (name === 'close') this.#flush(signalsOf(socket))
     if (name === 'close' || name === 'eventSelect') this.#lanes.delete(eventOf(socket))
   }
@@ -174,9 +210,18 @@ class FaultInjector implements Interceptor {
   }
 }
 
+/** Makes the call, and makes it again; answers what the first one did. */
+function twice<T>(proceed: () => T): () => T {
+  return () => {
+    const answer = proceed()
+    proceed()
+    return answer
+  }
+}
+
 /** What keeps its order among itself: the signals, the event or the upcalls of one socket; everything else is at once. */
 function laneOf({ name, socket }: Call): string {
-  if (name === 'signal') return signalsOf(socket)
+  if (name === 'signal' || name === 'close') return signalsOf(socket)
   if (name === 'set' || name === 'reset') return eventOf(socket)
   if (name === 'completeOverlappedRequest' || name === 'closeSocketHandle') return `upcalls of ${socket}`
   return 'at once'
