@@ -15,7 +15,8 @@ const FALLIBLE: readonly (readonly [FallibleCall, WsaName])[] = [
   ['accept', 'WSAENOBUFS'],
   ['connect', 'WSAENETUNREACH'],
   ['memory', 'WSAENOTCONN'],
-  ['receive', 'WSAECONNRESET'],
+  // Not WSAECONNRESET, which says that the peer is gone, and would be a lie.
+  ['receive', 'WSAENETDOWN'],
   ['signal', 'WSAECONNRESET'],
   ['rdmaWrite', 'WSAENETDOWN'],
   ['registerMemory', 'WSAENOBUFS'],
