@@ -131,6 +131,12 @@ export class Audit {
     })
   }
 
+  /** The call answered at once that it failed: nothing will end. */
+  forget(overlapped: Overlapped): void {
+    const at = this.#operations.findLastIndex((each) => each.overlapped === overlapped)
+    if (at >= 0 && this.#operations[at]?.times === 0) this.#operations.splice(at, 1)
+  }
+
   /** What waits for the peer of a connection, which must not be for ever. */
   get waiting(): readonly string[] {
     return [...this.#ledgers.values(), ...this.#others].flatMap(({ waiting }) => [...waiting.values()])
@@ -214,6 +220,8 @@ function install(): void {
     } else if (result.error === WSA.WSA_IO_PENDING) {
       ledger.offer(bytes)
       if (overlapped?.pending === true) ledger.waiting.set(overlapped, 'send')
+    } else if (overlapped !== undefined) {
+      audit.forget(overlapped)
     }
     return result
   }
@@ -241,6 +249,7 @@ function install(): void {
     const result = recv.call(this, buffers, flags, overlapped)
     if (result.ok) take(result.value)
     else if (overlapped?.pending === true) ledger.waiting.set(overlapped, 'receive')
+    else if (overlapped !== undefined && result.error !== WSA.WSA_IO_PENDING) audit.forget(overlapped)
     return result
   }
   WinsockSocket.prototype.acceptEx = function (socket, buffer, overlapped, condition) {
@@ -252,6 +261,7 @@ function install(): void {
         ledger.receive(Buffer.from(bytesOf(buffer).subarray(0, length)))
     })
     const status = acceptEx.call(this, socket, buffer, overlapped, condition)
+    if (status !== WSA.WSA_IO_PENDING) audit?.forget(overlapped)
     return status
   }
   WinsockSocket.prototype.connectEx = function (address, data, overlapped) {
@@ -266,7 +276,10 @@ function install(): void {
       ledger.waiting.set(overlapped, 'connect')
     }
     const status = connectEx.call(this, address, data, overlapped)
-    if (status !== WSA.WSA_IO_PENDING) audit?.ledgerOf(this).waiting.delete(overlapped)
+    if (status !== WSA.WSA_IO_PENDING) {
+      audit?.ledgerOf(this).waiting.delete(overlapped)
+      audit?.forget(overlapped)
+    }
     return status
   }
   WinsockSocket.prototype.closesocket = function () {
