@@ -16,6 +16,7 @@ const MODULES = {
 const CATEGORIES = [
   ['src/wsk.ts', 'Where it begins'],
   ['src/faces/wsk/wsk.ts', 'Where it begins'],
+  ['src/faces/wsk/provider-dispatch.ts', 'Where it begins'],
   ['src/faces/wsk/idiomatic.ts', 'For people who like TypeScript more than dispatch tables'],
   ['src/faces/wsk/dispatch.ts', 'Sockets, their functions and callbacks'],
   ['src/faces/wsk/irp.ts', 'IRPs'],

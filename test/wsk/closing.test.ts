@@ -217,6 +217,7 @@ describe('WSK closing', () => {
       const [other, unread] = await station.pair()
       await station.send(near, 'last words')
       await station.send(other, 'nobody reads this')
+      await station.arrived(unread, 17)
       // Each of these leaves alone: the whole process would take the other ends with it.
       for (const leaving of [near, unread]) (leaving as unknown as SocketCore).farewell()
       if (carrier === 'tcpip') {

@@ -223,6 +223,18 @@ export class Station {
     return this.call<number>((irp) => socket.dispatch.WskSend(socket, buffer, 0, irp))
   }
 
+  /** Waits until `bytes` have arrived that nobody has taken. */
+  async arrived(socket: WskConnectionSocket, bytes: number): Promise<void> {
+    const backlog = wsk.out<number>()
+    const { WskControlSocket } = socket.dispatch
+    do {
+      await turns(1)
+      await this.call<number>((irp) =>
+        WskControlSocket(socket, wsk.WskIoctl, wsk.SIO_WSK_QUERY_RECEIVE_BACKLOG, 0, null, backlog, irp),
+      )
+    } while ((backlog.value ?? 0) < bytes)
+  }
+
   async disconnect(socket: WskConnectionSocket, flags: 0 | 1 = 0): Promise<void> {
     await this.call<0>((irp) => socket.dispatch.WskDisconnect(socket, null, flags, irp))
   }

@@ -12,7 +12,7 @@ import type { Request, Requests } from './request.ts'
 import type { SocketCore } from './socket.ts'
 import { STATUS } from './status.ts'
 
-interface Accept {
+export interface Accept {
   readonly request: Request
   readonly context: unknown
   readonly callbacks: WskClientConnectionDispatch | null

@@ -5,11 +5,12 @@ import * as wsk from './constants.ts'
 import type { WskAnySocket, WskConnectionSocket, WskInspectId, WskListenSocket } from './dispatch.ts'
 import { inspectIdKey } from './dispatch.ts'
 import type { IrpSink } from './irp.ts'
+import type { WskProviderNpi } from './provider-dispatch.ts'
 import { Irp } from './irp.ts'
 import { STATUS, WskError } from './status.ts'
 import type { NtStatus } from './status.ts'
 import { WskRegistration } from './wsk.ts'
-import type { Wsk, WskProviderNpi } from './wsk.ts'
+import type { Wsk } from './wsk.ts'
 
 /** Starts a request, and waits for what its IRP says. @param action What is tried, for the error. */
 export function request<T>(start: (irp: Irp<T>) => NtStatus, action: string): Promise<T> {

@@ -20,11 +20,11 @@ export { TCP_TRANSPORT, UDP_TRANSPORT } from './transports.ts'
 export type { Transports, WskTransport } from './transports.ts'
 export type { Liveness } from './kit.ts'
 export { Wsk, WskRegistration, createWsk } from './wsk.ts'
+export type { WskOptions } from './wsk.ts'
 export type {
   WskClient,
   WskClientNpi,
-  WskOptions,
   WskProviderCharacteristics,
   WskProviderDispatch,
   WskProviderNpi,
-} from './wsk.ts'
+} from './provider-dispatch.ts'

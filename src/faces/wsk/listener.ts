@@ -5,24 +5,50 @@ import type { SwitchSocket } from '../../switch/socket.ts'
 import { WSA } from '../../spi/index.ts'
 import type { ListenerReport } from '../../switch/face.ts'
 import { AcceptQueue } from './accept-queue.ts'
-import type { AcceptHost } from './accept-queue.ts'
+import type { Accept, AcceptHost } from './accept-queue.ts'
 import type { Arrived } from './connection.ts'
 import type { SockAddr } from './addresses.ts'
+import * as wsk from './constants.ts'
+import type { WskClientListenDispatch } from './dispatch.ts'
+import { CONNECTION_EVENTS, EventSwitches } from './events.ts'
 import { Inspections } from './inspections.ts'
-import { ntStatusOf } from './status.ts'
+import type { SocketCore } from './socket.ts'
+import { STATUS, ntStatusOf } from './status.ts'
 import type { NtStatus } from './status.ts'
 import { judgeTcpip } from './tcp-request.ts'
+
+export interface ListenerParts {
+  /** Whose listening half it is. */
+  readonly listener: SocketCore
+  readonly callbacks: WskClientListenDispatch | null
+  readonly state: () => string
+  readonly tcp: HostSocket
+  readonly socket: SwitchSocket
+  /** The client is asked about each request. */
+  readonly conditional: boolean
+}
 
 /** The listening half of a listening socket, or of a stream socket that has become one: arrivals of every carrier. */
 export class Listener {
   readonly queue: AcceptQueue
+  readonly events: EventSwitches
   readonly inspections: Inspections | undefined
   readonly #host: AcceptHost
   readonly #tcp: HostSocket
   readonly #socket: SwitchSocket
 
-  /** @param conditional The client is asked about each request. */
-  constructor(host: AcceptHost, tcp: HostSocket, socket: SwitchSocket, conditional: boolean) {
+  constructor(parts: ListenerParts) {
+    const { listener, callbacks, state, tcp, socket, conditional } = parts
+    const { kit, requests, parts: created } = listener
+    const events = new EventSwitches({
+      valid: wsk.WSK_EVENT_ACCEPT,
+      inherited: CONNECTION_EVENTS,
+      fixed: created.client.staticEvents,
+      has: () => callbacks?.WskAcceptEvent !== undefined,
+    })
+    const alive = (): boolean => state() === 'listening'
+    const host: AcceptHost = { kit, requests, events, callbacks, listener, context: created.context, alive }
+    this.events = events
     this.#host = host
     this.#tcp = tcp
     this.#socket = socket
@@ -109,4 +135,11 @@ export class Listener {
     this.inspections?.close()
     this.queue.close()
   }
+}
+
+/** WskAccept of a socket whose listening half is `listener`, where it has one. */
+export function acceptAt(listener: Listener | undefined, flags: number, accept: Accept): void {
+  if (flags !== 0) accept.request.complete(STATUS.STATUS_INVALID_PARAMETER)
+  else if (listener === undefined) accept.request.complete(STATUS.STATUS_INVALID_DEVICE_STATE)
+  else listener.queue.accept(accept)
 }

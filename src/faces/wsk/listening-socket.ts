@@ -11,9 +11,9 @@ import type {
   WskConnectionSocket,
   WskInspectId,
 } from './dispatch.ts'
-import { CONNECTION_EVENTS, EventSwitches } from './events.ts'
+import type { EventSwitches } from './events.ts'
 import type { IrpSink } from './irp.ts'
-import { Listener } from './listener.ts'
+import { Listener, acceptAt } from './listener.ts'
 import { Machine } from '../../base/machine.ts'
 import { SocketCore } from './socket.ts'
 import type { SocketParts } from './socket.ts'
@@ -28,7 +28,6 @@ export class ListeningSocket extends SocketCore {
   protected readonly machine = new Machine(LISTENING, 'created')
   readonly #client: WskClientListenDispatch | null
   #listener: Listener | undefined
-  #events: EventSwitches | undefined
   #local: SockAddr | undefined
 
   constructor(parts: SocketParts, client: WskClientListenDispatch | null) {
@@ -37,7 +36,7 @@ export class ListeningSocket extends SocketCore {
   }
 
   protected get events(): EventSwitches | undefined {
-    return this.#events
+    return this.#listener?.events
   }
 
   bind(address: SockAddr, flags: number, irp: IrpSink<0> | null): NtStatus {
@@ -47,7 +46,7 @@ export class ListeningSocket extends SocketCore {
   }
 
   #bind(address: SockAddr, flags: number): NtStatus {
-    const { family, transport, client } = this.parts
+    const { family, transport } = this.parts
     if (flags !== 0 || !isSockAddr(address) || address.family !== family)
       return STATUS.STATUS_INVALID_PARAMETER
     if (this.state !== 'created') return STATUS.STATUS_INVALID_DEVICE_STATE
@@ -73,28 +72,14 @@ export class ListeningSocket extends SocketCore {
     const local = tcp.localAddress()
     if (bound !== 0 || !local.ok) return fail(ntStatusOf(bound))
     if (address.port === 0) this.claim(local.value)
-    const { kit, requests } = this
-    const callbacks = this.#client
-    const events = new EventSwitches({
-      valid: wsk.WSK_EVENT_ACCEPT,
-      inherited: CONNECTION_EVENTS,
-      fixed: client.staticEvents,
-      has: () => callbacks?.WskAcceptEvent !== undefined,
-    })
-    const listener = new Listener(
-      {
-        kit,
-        requests,
-        events,
-        callbacks,
-        listener: this,
-        context: this.parts.context,
-        alive: () => this.state === 'listening',
-      },
+    const listener = new Listener({
+      listener: this,
+      callbacks: this.#client,
+      state: () => this.state,
       tcp,
-      kit.switch.socket(tcp),
-      this.#conditional,
-    )
+      socket: this.kit.switch.socket(tcp),
+      conditional: this.#conditional,
+    })
     this.#listener = listener
     const status = listener.listen()
     if (status !== STATUS.STATUS_SUCCESS) {
@@ -102,7 +87,6 @@ export class ListeningSocket extends SocketCore {
       listener.close()
       return fail(status)
     }
-    this.#events = events
     this.#local = local.value
     this.machine.move('bind')
     return status
@@ -121,9 +105,7 @@ export class ListeningSocket extends SocketCore {
     irp: IrpSink<WskConnectionSocket> | null,
   ): NtStatus {
     return this.start(irp, 'accept', (request) => {
-      if (flags !== 0) request.complete(STATUS.STATUS_INVALID_PARAMETER)
-      else if (this.#listener === undefined) request.complete(STATUS.STATUS_INVALID_DEVICE_STATE)
-      else this.#listener.queue.accept({ request, context, callbacks, local, remote })
+      acceptAt(this.#listener, flags, { request, context, callbacks, local, remote })
     })
   }
 

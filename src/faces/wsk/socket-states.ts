@@ -5,52 +5,46 @@ import type { Table } from '../../base/machine.ts'
  * closed by force, because what carried it is gone (WSK §8 rule 10). `close`: the client has called WskCloseSocket.
  */
 
-export const BASIC = {
-  created: { die: 'dead', close: 'closing' },
-  dead: { close: 'closing' },
-  closing: { through: 'closed' },
-  closed: {},
-} as const satisfies Table
+/** Out of every state in which there is a socket. */
+const OUT = { die: 'dead', close: 'closing' } as const
+const END = { dead: { close: 'closing' }, closing: { through: 'closed' }, closed: {} } as const
+
+export const BASIC = { created: OUT, ...END } as const satisfies Table
 
 /** Binding is listening (WSK-BIND-2). */
 export const LISTENING = {
-  created: { bind: 'listening', die: 'dead', close: 'closing' },
-  listening: { die: 'dead', close: 'closing' },
-  dead: { close: 'closing' },
-  closing: { through: 'closed' },
-  closed: {},
+  created: { bind: 'listening', ...OUT },
+  listening: OUT,
+  ...END,
 } as const satisfies Table
 
 export const DATAGRAM = {
-  created: { bind: 'binding', die: 'dead', close: 'closing' },
-  binding: { bound: 'bound', failed: 'created', die: 'dead', close: 'closing' },
-  bound: { die: 'dead', close: 'closing' },
-  dead: { close: 'closing' },
-  closing: { through: 'closed' },
-  closed: {},
+  created: { bind: 'binding', ...OUT },
+  binding: { bound: 'bound', failed: 'created', ...OUT },
+  bound: OUT,
+  ...END,
 } as const satisfies Table
 
-export const CONNECTION = {
-  created: { bind: 'bound', die: 'dead', close: 'closing' },
-  bound: { connect: 'connecting', die: 'dead', close: 'closing' },
-  connecting: { connected: 'connected', failed: 'failed', die: 'dead', close: 'closing' },
+/** Connecting, and what comes of it. */
+const CONNECTING = {
+  connecting: { connected: 'connected', failed: 'failed', ...OUT },
   /** A socket that was accepted begins here. */
-  connected: { die: 'dead', close: 'closing' },
-  failed: { die: 'dead', close: 'closing' },
-  dead: { close: 'closing' },
-  closing: { through: 'closed' },
-  closed: {},
+  connected: OUT,
+  failed: OUT,
+} as const
+
+export const CONNECTION = {
+  created: { bind: 'bound', ...OUT },
+  bound: { connect: 'connecting', ...OUT },
+  ...CONNECTING,
+  ...END,
 } as const satisfies Table
 
 /** WskListen or WskConnect decides which role the socket has; the other one's functions are invalid from then on. */
 export const STREAM = {
-  created: { bind: 'bound', die: 'dead', close: 'closing' },
-  bound: { listen: 'listening', connect: 'connecting', die: 'dead', close: 'closing' },
-  listening: { die: 'dead', close: 'closing' },
-  connecting: { connected: 'connected', failed: 'failed', die: 'dead', close: 'closing' },
-  connected: { die: 'dead', close: 'closing' },
-  failed: { die: 'dead', close: 'closing' },
-  dead: { close: 'closing' },
-  closing: { through: 'closed' },
-  closed: {},
+  created: { bind: 'bound', ...OUT },
+  bound: { listen: 'listening', connect: 'connecting', ...OUT },
+  listening: OUT,
+  ...CONNECTING,
+  ...END,
 } as const satisfies Table

@@ -1,6 +1,6 @@
-import { networkInterfaces } from 'node:os'
 import type { AddressFamily } from '../../spi/index.ts'
 import type { ConnectionReport, ListenerReport } from '../../switch/face.ts'
+import { addressesOf, waitForAddresses } from './address-list.ts'
 import type { SockAddr } from './addresses.ts'
 import { WskList } from './buffer.ts'
 import type { Out } from './buffer.ts'
@@ -38,7 +38,6 @@ interface Lifecycle {
 }
 
 const ULONG_BYTES = 4
-const ADDRESS_POLL_MS = 1000
 
 /** What sockets of every category are: options, ioctls, event callbacks, forced and ordinary ends. */
 export abstract class SocketCore {
@@ -47,7 +46,7 @@ export abstract class SocketCore {
   readonly requests: Requests
   readonly parts: SocketParts
   protected abstract readonly machine: Lifecycle
-  protected readonly kit: Kit
+  readonly kit: Kit
   readonly #options = new Map<string, number>()
   #security: SecurityDescriptor | undefined
   #binding: Binding | undefined
@@ -289,33 +288,20 @@ export abstract class SocketCore {
   ): IoctlAnswer {
     if (code === wsk.SIO_ADDRESS_LIST_QUERY) {
       if (!(output instanceof WskList)) return BAD_INPUT
-      const room = output.fill(this.#addresses())
+      const room = output.fill(addressesOf(this.parts.family))
       return {
         status: room ? STATUS.STATUS_SUCCESS : STATUS.STATUS_BUFFER_OVERFLOW,
         information: output.needed,
       }
     }
     if (code === wsk.SIO_ADDRESS_LIST_CHANGE)
-      return { status: STATUS.STATUS_PENDING, wait: this.#waitForAddresses }
+      return { status: STATUS.STATUS_PENDING, wait: this.#addressesChange }
     const answer = this.ioctl(code, input, output)
     return answer ?? { status: STATUS.STATUS_INVALID_DEVICE_REQUEST }
   }
 
-  #addresses(): SockAddr[] {
-    return Object.values(networkInterfaces()).flatMap((list) =>
-      (list ?? []).filter(({ family }) => family === this.parts.family).map(toSockAddr),
-    )
-  }
-
-  // Nothing announces a change to a program without a netlink socket: we look now and then, while somebody waits.
-  readonly #waitForAddresses = (request: Request): void => {
-    const before = JSON.stringify(this.#addresses())
-    const look = (): void => {
-      if (request.over) return
-      if (JSON.stringify(this.#addresses()) === before) this.kit.clock.after(ADDRESS_POLL_MS, look)
-      else request.complete(STATUS.STATUS_SUCCESS)
-    }
-    this.kit.clock.after(ADDRESS_POLL_MS, look)
+  readonly #addressesChange = (request: Request): void => {
+    waitForAddresses(this.parts.family, this.kit.clock, request)
   }
 
   // --- event callbacks ----------------------------------------------------------------------------------------------
@@ -378,14 +364,4 @@ function wrongIrp(rule: IrpRule, irp: IrpSink<never> | null): NtStatus | undefin
 
 function isEventControl(input: ControlInput | null): input is EventCallbackControl {
   return typeof input === 'object' && input !== null && 'eventMask' in input
-}
-
-function toSockAddr({
-  family,
-  address,
-}: {
-  readonly family: AddressFamily
-  readonly address: string
-}): SockAddr {
-  return { family, address, port: 0 }
 }

@@ -3,12 +3,11 @@ import type { ListenerReport } from '../../switch/face.ts'
 import type { SockAddr } from './addresses.ts'
 import type { Out } from './buffer.ts'
 import { ConnectingSocket } from './connecting-socket.ts'
-import * as wsk from './constants.ts'
 import { streamDispatch } from './dispatch-tables.ts'
 import type { WskClientConnectionDispatch, WskClientStreamDispatch, WskConnectionSocket } from './dispatch.ts'
-import { CONNECTION_EVENTS, EventSwitches } from './events.ts'
+import type { EventSwitches } from './events.ts'
 import type { IrpSink } from './irp.ts'
-import { Listener } from './listener.ts'
+import { Listener, acceptAt } from './listener.ts'
 import { Machine } from '../../base/machine.ts'
 import type { SocketParts } from './socket.ts'
 import { STREAM } from './socket-states.ts'
@@ -22,7 +21,6 @@ export class StreamSocket extends ConnectingSocket {
   protected readonly machine = new Machine(STREAM, 'created')
   readonly #client: WskClientStreamDispatch | null
   #listener: Listener | undefined
-  #listenEvents: EventSwitches | undefined
 
   constructor(parts: SocketParts, client: WskClientStreamDispatch | null) {
     super(parts)
@@ -30,7 +28,7 @@ export class StreamSocket extends ConnectingSocket {
   }
 
   protected override get events(): EventSwitches | undefined {
-    return this.#listenEvents ?? super.events
+    return this.#listener?.events ?? super.events
   }
   protected get connectionCallbacks(): WskClientConnectionDispatch | null {
     return this.#client?.Connect ?? null
@@ -47,36 +45,22 @@ export class StreamSocket extends ConnectingSocket {
   }
 
   #listen(): NtStatus {
-    const { tcp, switchSocket, kit, requests } = this
+    const { tcp, switchSocket } = this
     if (!this.machine.can('listen') || tcp === undefined || switchSocket === undefined) {
       return STATUS.STATUS_INVALID_DEVICE_STATE
     }
-    const callbacks = this.#client?.Listen ?? null
-    const events = new EventSwitches({
-      valid: wsk.WSK_EVENT_ACCEPT,
-      inherited: CONNECTION_EVENTS,
-      fixed: this.parts.client.staticEvents,
-      has: () => callbacks?.WskAcceptEvent !== undefined,
-    })
-    const listener = new Listener(
-      {
-        kit,
-        requests,
-        events,
-        callbacks,
-        listener: this,
-        context: this.parts.context,
-        alive: () => this.state === 'listening',
-      },
+    const listener = new Listener({
+      listener: this,
+      callbacks: this.#client?.Listen ?? null,
+      state: () => this.state,
       tcp,
-      switchSocket,
-      false,
-    )
+      socket: switchSocket,
+      conditional: false,
+    })
     const status = listener.listen()
     if (status !== STATUS.STATUS_SUCCESS) return status
     this.machine.move('listen')
     this.#listener = listener
-    this.#listenEvents = events
     return status
   }
 
@@ -98,9 +82,7 @@ export class StreamSocket extends ConnectingSocket {
     irp: IrpSink<WskConnectionSocket> | null,
   ): NtStatus {
     return this.start(irp, 'accept', (request) => {
-      if (flags !== 0) request.complete(STATUS.STATUS_INVALID_PARAMETER)
-      else if (this.#listener === undefined) request.complete(STATUS.STATUS_INVALID_DEVICE_STATE)
-      else this.#listener.queue.accept({ request, context, callbacks, local, remote })
+      acceptAt(this.#listener, flags, { request, context, callbacks, local, remote })
     })
   }
 
