@@ -7,8 +7,6 @@ export interface ProgramEntry {
   /** A file of test/programs, or a real server, which is not switched. */
   readonly server: string | { readonly real: RealServer }
   readonly client: string
-  /** Where both ends are switched and the connections nevertheless stay on TCP/IP. */
-  readonly expectedTcpip?: string
 }
 
 export type RealServer = 'redis' | 'postgresql'
@@ -78,7 +76,6 @@ export const PROGRAMS: readonly ProgramEntry[] = [
     packages: ['@grpc/grpc-js', '@grpc/proto-loader'],
     server: 'grpc-server',
     client: 'grpc-client',
-    expectedTcpip: 'http2',
   },
   {
     name: 'ioredis, server in Node',

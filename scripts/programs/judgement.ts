@@ -49,7 +49,7 @@ export function judge(
   const faults = [...differing]
   if (real && carried.san > 0) faults.push('connections to a peer that is not switched claim to be')
   if (real && median(ratios) < 1 - HARM) faults.push(`${percent(median(ratios))} of the rate on stock`)
-  if (!real && entry.expectedTcpip === undefined && carried.share < LEAST_SWITCHED)
+  if (!real && carried.share < LEAST_SWITCHED)
     faults.push(`only ${percent(carried.share)} of the connections were switched: ${carried.text}`)
   return {
     ...row,
