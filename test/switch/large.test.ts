@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 
 import { WSA } from '../../src/spi/index.ts'
+import type { Status } from '../../src/spi/index.ts'
 import { Pattern } from '../support/pattern.ts'
 import * as layout from '../../src/switch/session/layout.ts'
 import { Session } from '../../src/switch/session/session.ts'
@@ -208,7 +209,8 @@ describe('a peer that lies about a large block', () => {
   ]
   for (const [what, words] of lies) {
     test(`${what} ends its own connection`, () => {
-      const socket = new FakeSocket(LIMITS)
+      const rdmaRead = (descriptor: number): Status => (descriptor === 1 ? 0 : WSA.WSAEFAULT)
+      const socket = Object.assign(new FakeSocket(LIMITS), { rdmaRead })
       const limits = { ...LIMITS, rdma: { maxBytes: MAX_RDMA, thresholdBytes: THRESHOLD } }
       const memory = { send: socket.send, receive: socket.receiveRegion }
       const session = new Session({ socket, memory, limits, peerHello: OUR_HELLO, role: 'initiator' })
