@@ -1,9 +1,11 @@
 /** Worker threads: each has an event loop, and so a switch, of its own; when a thread ends, so does all it held. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { ProcessReport } from '../../src/compose/report.ts'
 import { beside } from '../support/app.ts'
 import { censusOf, leftovers } from '../support/census.ts'
 import { eventually, within } from '../support/waiting.ts'
+import { cli } from './command-line.ts'
 import { LIMIT_MS, Program } from './program.ts'
 
 const TIMEOUT_MS = 60_000
@@ -64,3 +66,13 @@ for (const how of ['terminate', 'retire'] as const) {
     },
   )
 }
+
+test('ls: each event loop of a process answers for itself', { timeout: TIMEOUT_MS }, async (t) => {
+  const host = new Program(HOST, { test: t })
+  await host.event('ready')
+  const { port } = await host.ask('listen')
+  const { processes } = JSON.parse((await cli(['ls', '--json'])).stdout) as { processes: ProcessReport[] }
+  const rows = processes.filter(({ pid }) => pid === host.pid)
+  const ports = (row: ProcessReport): number[] => row.listeners.map(({ local }) => local.port)
+  assert.deepEqual(Object.fromEntries(rows.map((row) => [row.thread, ports(row)])), { 0: [], 1: [port] })
+})
