@@ -180,6 +180,7 @@ test('WSD-DUP-28 a peer that closes while it waits is found out at once', async 
   const movers = [new Mover(), new Mover()] as const
   const { client, close } = await connected(movers[0])
   try {
+    await client.until(() => client.heard > 100_000)
     const cargo = await movers[0].handOver(movers[1])
     client.session.close()
     assert.deepEqual(await movers[1].ask({ do: 'take over', cargo }), {
