@@ -187,6 +187,22 @@ const orders: Readonly<Record<string, (order: Order, reply: Reply) => void>> = {
       reply({ thrown: (error as NodeJS.ErrnoException).code })
     }
   },
+  /** Sends a socket that was never switched: answers what comes first on its other end, as the pattern has it. */
+  sendOther(_, reply) {
+    const path = `\0carrier/${String(process.pid)}`
+    const server = net.createServer((end) => {
+      end.once('data', (chunk) => {
+        reply({ damage: PATTERNS.host.damageIn(chunk, 0) ?? 'none' })
+        end.destroy()
+        server.close()
+      })
+    })
+    server.listen(path, () => {
+      const socket = net.connect(path, () => {
+        child?.send({ sent: 0, heard: 0 }, socket)
+      })
+    })
+  },
   hear({ bytes }, reply) {
     flow?.hear(bytes as number, reply)
   },

@@ -154,6 +154,16 @@ test(
   },
 )
 
+test(
+  'a socket that follows a message that could not be sent is not taken for its',
+  { timeout: TIMEOUT_MS },
+  async (t) => {
+    const scene = await Scene.begin(t)
+    assert.equal((await scene.host.ask('sendNothing'))['thrown'], 'ERR_MISSING_ARGS')
+    assert.equal((await scene.host.ask('sendOther'))['damage'], 'none')
+  },
+)
+
 test('a message that cannot be sent leaves the socket where it was', { timeout: TIMEOUT_MS }, async (t) => {
   const scene = await Scene.begin(t)
   await scene.flow('host')

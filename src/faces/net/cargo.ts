@@ -13,6 +13,8 @@ export interface Offer {
 }
 export const OFFER = 'NODE_SOCKSWITCH_OFFER'
 export const OFFER_VERSION = 1
+/** The socket that was offered does not come. */
+export const NO_OFFER: Offer = { cmd: OFFER, version: 0, nonce: '' }
 const NONCE_BYTES = 16
 
 /** Who takes an offer. */

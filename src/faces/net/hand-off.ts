@@ -1,7 +1,7 @@
 import { ChildProcess } from 'node:child_process'
 import net from 'node:net'
 import type { HandOver } from './hand-over.ts'
-import { OFFER, OFFER_VERSION } from './cargo.ts'
+import { NO_OFFER, OFFER, OFFER_VERSION } from './cargo.ts'
 import type { Offer } from './cargo.ts'
 import type { OwnerServer, OwnerSocket, TcpHandle } from './internals.ts'
 import { symbolOf } from './internals.ts'
@@ -83,6 +83,8 @@ function guardSend(correspondent: Correspondent, handOffs: HandOffs): void {
       return sent
     } catch (error) {
       handOver.unsent()
+      // The next socket is another one.
+      send.call(this, NO_OFFER, undefined, true)
       throw error
     }
   }

@@ -61,12 +61,14 @@ export class HandOver {
 
   /** The socket was not sent after all: it goes on here. */
   unsent(): void {
+    if (this.#state !== 'offered') return
     this.#bridge()
     this.#end.readOn()
   }
 
   /** Looks until our descriptor is closed whether `isGone`, the other process; Node itself leaves the descriptor open then. */
   watch(isGone: () => boolean, close: () => void): void {
+    if (this.#state !== 'offered') return
     this.#watch = setInterval(() => {
       if (isGone()) close()
     }, LOOK_MS).unref()
