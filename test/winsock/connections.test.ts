@@ -519,6 +519,21 @@ for (const [carrier, make] of CARRIERS) {
       )
     })
 
+    test('a connect that fails inside the call is told in a turn of its own', async () => {
+      const client = valueOf(program(make()).winsock.socket())
+      const event = new WsaEvent()
+      client.eventSelect(event, FD_CONNECT)
+      // No stream goes to everybody.
+      assert.equal(
+        nameOf(client.connect({ ...LOCAL, address: '255.255.255.255', port: 9 })),
+        'WSAEWOULDBLOCK',
+      )
+      assert.deepEqual([client.state, event.isSet], ['connecting', false])
+      await event.wait()
+      assert.notEqual(valueOf(client.enumNetworkEvents(event)).errors[FD_CONNECT], 0)
+      assert.equal(client.state, 'failed')
+    })
+
     test('WSD-LISTEN-16 listening again changes the backlog; beyond it nobody is connected', () => {
       const one = program(make())
       const { listener } = listening(one, { backlog: 1 })

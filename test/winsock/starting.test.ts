@@ -116,6 +116,7 @@ describe('over a SAN', () => {
     const server = listener.blocking.accept({ condition: () => 'CF_ACCEPT' })
     assert.equal(await ends[1], 'connected')
     assert.deepEqual(valueOf((await server).getpeername()), valueOf(clients[1]!.getsockname()))
+    assert.equal(valueOf((await server).getsockopt('SO_CONDITIONAL_ACCEPT')), 0, 'the listener’s own')
   })
 
   test('a nonblocking accept of a request answers WSAEWOULDBLOCK, and the connection comes first', async () => {
