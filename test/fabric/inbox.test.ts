@@ -1,0 +1,174 @@
+/** Each guard before what a peer says is used, one message at a time: the link reads memory that the test has written. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import { Places } from '../../src/base/places.ts'
+import type { Fabric } from '../../src/native/fabric.ts'
+import type { Turns } from '../../src/native/turns.ts'
+import type { Incoming } from '../../src/providers/fabric/incoming.ts'
+import * as layout from '../../src/providers/fabric/layout.ts'
+import { DEFAULT_LIMITS } from '../../src/providers/fabric/limits.ts'
+import { Link } from '../../src/providers/fabric/link.ts'
+import type { LinkHost } from '../../src/providers/fabric/link.ts'
+import * as messages from '../../src/providers/fabric/messages.ts'
+import { WSA } from '../../src/spi/index.ts'
+import { FakeClock } from '../switch/fake-clock.ts'
+
+const LOCAL = { family: 'IPv4', address: '127.0.0.1', port: 4001 } as const
+const REQUEST = messages.encodeRequest({ remote: LOCAL, local: LOCAL, callerData: new Uint8Array() })
+const FIRST_PAGE = layout.REGIONS_BYTES / layout.PAGE_BYTES
+
+/** An owner that hears everything and does nothing. */
+const OWNER = {
+  accepted: () => undefined,
+  judging: () => undefined,
+  refused: () => undefined,
+  signalled: () => undefined,
+  ended: () => undefined,
+  completed: () => undefined,
+}
+
+function standing(role: Link['role']) {
+  const memory = new ArrayBuffer(layout.MIRROR_AT + layout.ARENA_BYTES)
+  const sent: number[] = []
+  const fabric: Partial<Fabric> = {
+    send: (_link, message) => {
+      sent.push(new Uint8Array(memory)[layout.SENT_AT + message * layout.MESSAGE_BYTES] ?? -1)
+      return 0
+    },
+    receive: () => 0,
+    close: () => undefined,
+    release: () => undefined,
+  }
+  const asked: Incoming[] = []
+  const host: LinkHost = {
+    fabric: fabric as Fabric,
+    turns: { schedule: (job: () => void) => job() } as unknown as Turns,
+    limits: DEFAULT_LIMITS,
+    clock: new FakeClock(),
+    connections: new Places(9),
+    requested: (incoming) => asked.push(incoming),
+    silenced: () => undefined,
+    linkClosed: () => undefined,
+    forget: () => undefined,
+    progress: () => undefined,
+  }
+  const link = new Link(host, role, 1, { memory, fd: -1, address: 0n, key: 0n }, LOCAL.address)
+  // Without the handshake, which is another test's.
+  if (role === 'acceptor') link.connected()
+  /** Lets the peer say this; false when it was the end of the link. */
+  const hear = (kind: number, count = 0, slot = 0, payload: Iterable<number> = [], credits = 0): boolean => {
+    const data = [...payload]
+    const header = [kind, count, credits, 0, slot & 255, slot >>> 8, 0, 0]
+    new Uint8Array(memory).set([...header, ...data], layout.RECEIVED_AT)
+    link.received(0, messages.HEADER_BYTES + data.length)
+    return link.lives
+  }
+  return { link, asked, sent, hear }
+}
+
+/** With a connection in slot 0. */
+function connected() {
+  const all = standing('acceptor')
+  assert.equal(all.hear(messages.REQUEST, 0, 0, REQUEST), true)
+  const connection = all.asked[0]?.accept(OWNER, new Uint8Array())
+  assert.ok(connection?.ok === true)
+  return { ...all, connection: connection.value }
+}
+
+function words(...numbers: readonly number[]): Uint8Array {
+  return new Uint8Array(Uint32Array.from(numbers).buffer)
+}
+
+const BAD_UPDATES: Readonly<Record<string, readonly [ranges: number, payload: Uint8Array]>> = {
+  'more ranges than there are': [2, words(0, 0)],
+  'half a range': [1, words(0)],
+  'more bytes than came': [1, words(0, 5, 0)],
+  'a start beyond the arena': [1, words(layout.ARENA_BYTES + 1, 0)],
+  'an end beyond the arena': [1, words(layout.ARENA_BYTES - 3, 4, 0)],
+  'numbers that wrap': [1, words(0xfffffffc, 4, 0)],
+}
+for (const [what, [ranges, payload]] of Object.entries(BAD_UPDATES)) {
+  test(`an update with ${what} ends the link`, () => {
+    const { hear } = connected()
+    assert.equal(hear(messages.UPDATE, ranges, 0, payload), false)
+  })
+}
+
+test('an update up to the last byte of the arena is taken', () => {
+  const { link, hear } = connected()
+  assert.equal(hear(messages.UPDATE, 1, 0, words(layout.ARENA_BYTES - 4, 4, 0x01020304)), true)
+  assert.deepEqual([...link.bytes.subarray(-4)], [4, 3, 2, 1])
+})
+
+test('credits beyond the receives that there are end the link', () => {
+  assert.equal(standing('acceptor').hear(messages.NOTHING, 0, 0, [], 1), false)
+  const { hear, sent } = connected()
+  // One was used for the answer.
+  assert.deepEqual(sent, [messages.ACCEPTED])
+  assert.equal(hear(messages.NOTHING, 0, 0, [], 1), true)
+  assert.equal(hear(messages.NOTHING, 0, 0, [], 1), false)
+})
+
+test('only an acceptor is asked, in a slot that there is and that nobody uses or has asked for', () => {
+  assert.equal(standing('opener').hear(messages.REQUEST, 0, 0, REQUEST), false)
+  assert.equal(standing('acceptor').hear(messages.REQUEST, 0, layout.MAX_SLOTS, REQUEST), false)
+  assert.equal(standing('acceptor').hear(messages.REQUEST, 0, layout.MAX_SLOTS - 1, REQUEST), true)
+  assert.equal(connected().hear(messages.REQUEST, 0, 0, REQUEST), false)
+  const { hear } = standing('acceptor')
+  assert.equal(hear(messages.REQUEST, 0, 5, REQUEST), true)
+  assert.equal(hear(messages.REQUEST, 0, 5, REQUEST), false)
+})
+
+test('an answer to what was not asked ends the link', () => {
+  for (const kind of [messages.ACCEPTED, messages.JUDGING, messages.REFUSED]) {
+    assert.equal(connected().hear(kind, 0, 0, words(0)), false)
+  }
+})
+
+const BAD_REGIONS: Readonly<Record<string, Uint8Array>> = {
+  'in the regions': words(FIRST_PAGE - 1, layout.PAGE_BYTES),
+  'of nothing': words(FIRST_PAGE, 0),
+  'longer than the arena': words(FIRST_PAGE, layout.RINGS_BYTES + 1),
+  'beyond the arena': words(0xffffffff, 1),
+}
+for (const [what, payload] of Object.entries(BAD_REGIONS)) {
+  test(`a further region ${what} ends the link`, () => {
+    assert.equal(connected().hear(messages.REGISTER, 0, 0, payload), false)
+  })
+}
+
+test('a further region is registered once, and read within its length only', () => {
+  const { hear, connection } = connected()
+  const region = words(FIRST_PAGE, layout.PAGE_BYTES)
+  assert.equal(hear(messages.REGISTER, 0, 0, region), true)
+  assert.equal(connection.peerMemory(FIRST_PAGE, layout.PAGE_BYTES).ok, true)
+  for (const [page, bytes] of [
+    [FIRST_PAGE, layout.PAGE_BYTES + 1],
+    [FIRST_PAGE, 0],
+    [FIRST_PAGE, -1],
+    [FIRST_PAGE + 1, 1],
+  ] as const) {
+    assert.equal(connection.peerMemory(page, bytes).ok, false)
+  }
+  assert.equal(hear(messages.REGISTER, 0, 0, region), false)
+})
+
+test('what was given back cannot be given back again', () => {
+  const { hear } = connected()
+  assert.equal(hear(messages.REGISTER, 0, 0, words(FIRST_PAGE, layout.PAGE_BYTES)), true)
+  assert.equal(hear(messages.DEREGISTER, 0, 0, words(FIRST_PAGE)), true)
+  assert.equal(hear(messages.DEREGISTER, 0, 0, words(FIRST_PAGE)), false)
+})
+
+test('a request that was withdrawn is not answered', () => {
+  const { asked, sent, hear } = standing('acceptor')
+  hear(messages.REQUEST, 0, 0, REQUEST)
+  hear(messages.END)
+  const [incoming] = asked
+  assert.equal(incoming?.isOpen(), false)
+  assert.deepEqual(sent, [messages.END])
+  incoming.refuse(WSA.WSAECONNREFUSED)
+  assert.equal(incoming.accept(OWNER, new Uint8Array()).ok, false)
+  assert.deepEqual(sent, [messages.END])
+})
