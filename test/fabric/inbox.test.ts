@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { Places } from '../../src/base/places.ts'
 import type { Fabric } from '../../src/native/fabric.ts'
 import type { Turns } from '../../src/native/turns.ts'
+import { FabricConnection } from '../../src/providers/fabric/connection.ts'
 import type { Incoming } from '../../src/providers/fabric/incoming.ts'
 import * as layout from '../../src/providers/fabric/layout.ts'
 import { DEFAULT_LIMITS } from '../../src/providers/fabric/limits.ts'
@@ -41,9 +42,10 @@ function standing(role: Link['role']) {
     release: () => undefined,
   }
   const asked: Incoming[] = []
+  const jobs: (() => void)[] = []
   const host: LinkHost = {
     fabric: fabric as Fabric,
-    turns: { schedule: (job: () => void) => job() } as unknown as Turns,
+    turns: { schedule: (job: () => void) => jobs.push(job) } as unknown as Turns,
     limits: DEFAULT_LIMITS,
     clock: new FakeClock(),
     connections: new Places(9),
@@ -64,7 +66,7 @@ function standing(role: Link['role']) {
     link.received(0, messages.HEADER_BYTES + data.length)
     return link.lives
   }
-  return { link, asked, sent, hear }
+  return { link, host, asked, sent, jobs, hear }
 }
 
 /** With a connection in slot 0. */
@@ -171,4 +173,61 @@ test('a request that was withdrawn is not answered', () => {
   incoming.refuse(WSA.WSAECONNREFUSED)
   assert.equal(incoming.accept(OWNER, new Uint8Array()).ok, false)
   assert.deepEqual(sent, [messages.END])
+})
+
+test('a message shorter than its header or longer than a buffer ends the link', () => {
+  for (const length of [0, messages.HEADER_BYTES - 1, layout.MESSAGE_BYTES + 1]) {
+    const { link } = standing('acceptor')
+    link.received(0, length)
+    assert.equal(link.lives, false)
+  }
+})
+
+test('one receive of the peer is never used up by answers, and answers wait in bounded memory', () => {
+  const { link, asked, sent, jobs, hear } = standing('acceptor')
+  const most = layout.MESSAGES - 1 + 2 * layout.MAX_SLOTS
+  for (let i = 0; i < most; i++) {
+    assert.equal(hear(messages.REQUEST, 0, 0, REQUEST), true)
+    asked.pop()?.refuse(WSA.WSAECONNREFUSED)
+  }
+  // The last one gives the peer its receives back.
+  assert.equal(sent.filter((kind) => kind === messages.REFUSED).length, layout.MESSAGES - 1)
+  assert.equal(sent.filter((kind) => kind === messages.NOTHING).length, 1)
+  assert.equal(jobs.length, 0)
+  hear(messages.REQUEST, 0, 0, REQUEST)
+  asked.pop()?.refuse(WSA.WSAECONNREFUSED)
+  for (const job of jobs) job()
+  assert.equal(link.lives, false)
+})
+
+test('all connections of a link together register no more than the arena has', () => {
+  const { hear, asked } = connected()
+  hear(messages.REQUEST, 0, 1, REQUEST)
+  asked[1]?.accept(OWNER, new Uint8Array())
+  for (let i = 0; i < layout.RINGS_BYTES / layout.PAGE_BYTES; i++) {
+    assert.equal(hear(messages.REGISTER, 0, 0, words(FIRST_PAGE + i, 1)), true)
+  }
+  assert.equal(hear(messages.REGISTER, 0, 1, words(FIRST_PAGE, 1)), false)
+})
+
+test('a connection that is closed after its link has failed and before it hears of it is given back once', () => {
+  const { link, host, jobs, connection } = connected()
+  link.fail(WSA.WSAECONNABORTED)
+  connection.close()
+  for (const job of jobs) job()
+  assert.deepEqual([link.held, host.connections.taken], [0, 0])
+})
+
+test('an attempt that is given up and then refused is given back once', () => {
+  const { link, host, hear } = standing('opener')
+  host.connections.take()
+  const attempt = FabricConnection.ask(host, OWNER, link, {
+    remote: LOCAL,
+    local: LOCAL,
+    callerData: REQUEST,
+  })
+  assert.ok(attempt.ok)
+  attempt.value.close()
+  assert.equal(hear(messages.REFUSED, 0, 0, words(WSA.WSAECONNREFUSED)), true)
+  assert.deepEqual([link.held, host.connections.taken], [0, 0])
 })

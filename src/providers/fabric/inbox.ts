@@ -76,11 +76,11 @@ function takeUpdate(slot: Slot, count: number, from: number, end: number): boole
   const { bytes } = slot.link
   let at = from
   for (let left = count & ~messages.SIGNAL; left > 0; left--) {
-    if (at + messages.RANGE_BYTES > end) return false
     const start = word(bytes, at)
     const length = word(bytes, at + 4)
     at += messages.RANGE_BYTES
-    if (length > end - at || start > layout.ARENA_BYTES || length > layout.ARENA_BYTES - start) return false
+    // Also where not even the two numbers were there, or where `start` is outside: no length is below 0.
+    if (length > end - at || length > layout.ARENA_BYTES - start) return false
     bytes.copyWithin(layout.MIRROR_AT + start, at, at + length)
     at += length
   }
