@@ -127,6 +127,8 @@ export const CLOSING: Scenarios = [
       controller.abort(Object.assign(new Error('given up'), { code: 'given up' }))
       party.line.tell(await codeOf(connecting))
       assert.equal(given.state, 'failed')
+      // Withdrawn at once, not only forgotten.
+      assert.equal(party.own.journal.count('san.close'), 1)
       const socket = await connect(party, address)
       await socket.blocking.send(Buffer.from('kept'))
       assert.equal(given.state, 'failed')
