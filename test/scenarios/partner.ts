@@ -74,7 +74,8 @@ export class Partner {
   }
 
   #say(word: Word): void {
-    if (!this.isGone) this.#child.send(word)
+    // One that was killed a moment ago is heard of by its exit.
+    if (!this.isGone) this.#child.send(word, () => undefined)
   }
 
   async end(): Promise<void> {
