@@ -1,4 +1,4 @@
-import type { SlotHolder } from './link.ts'
+import type { SlotHolder } from './slot-table.ts'
 import type { FurtherPiece } from './link-memory.ts'
 import type { Slot } from './slot.ts'
 

@@ -18,18 +18,9 @@ import type { NotificationKind } from './notifications.ts'
 import { closeAll } from './segments.ts'
 import type { ByteBudget, Segment } from './segments.ts'
 import { SlotTable } from './slot-table.ts'
+import type { SlotHolder } from './slot-table.ts'
 import type { Peer } from './trust.ts'
 import type { Notifiable, Turns } from '../../native/turns.ts'
-
-/** What a link tells the socket that holds one of its slots. */
-export interface SlotHolder {
-  /** The peer has signalled, or answered a request. */
-  notified(): void
-  /** The peer says that it is through with the slot. */
-  ended(): void
-  /** The peer is gone, and with it the link; the memory stays until the slot is freed. */
-  linkDown(code: WsaCode): void
-}
 
 /** What a link needs of the provider around it. */
 export interface LinkHost {

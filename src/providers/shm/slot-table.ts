@@ -1,4 +1,14 @@
-import type { SlotHolder } from './link.ts'
+import type { WsaCode } from '../../spi/index.ts'
+
+/** What a link tells whoever holds one of its slots. */
+export interface SlotHolder {
+  /** The peer has signalled, or answered a request. */
+  notified(): void
+  /** The peer says that it is through with the slot. */
+  ended(): void
+  /** The peer is gone, and with it the link; the memory stays until the slot is freed. */
+  linkDown(code: WsaCode): void
+}
 
 /** Who holds which slot of a link. */
 export class SlotTable {
