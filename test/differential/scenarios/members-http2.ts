@@ -206,6 +206,8 @@ export const HTTP2_MEMBERS: readonly Scenario[] = [
         })
       }
       noteSession(side, 'connecting', session)
+      // A request that does not wait races with the settings: the server may see either first.
+      await happens(session, 'remoteSettings')
       side.log(await bodyOf(session.request({ ':path': '/' })))
       noteSession(side, 'connected', session)
       await new Promise((resolve) => {
