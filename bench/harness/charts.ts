@@ -33,8 +33,9 @@ interface Line {
 /** @returns An SVG document that shows at a glance what switching gains, or undefined where nothing was switched. */
 export function chartOfGains(comparisons: readonly Comparison[]): string | undefined {
   const bars = comparisons.flatMap((comparison) => {
-    const [metric] = comparison.measure.metrics
-    const gain = metric && gainOf(comparison, metric, 'switched', 'stock')
+    const { metrics, modes } = comparison.measure
+    const [metric] = metrics
+    const gain = metric && gainOf(comparison, metric, modes.includes('wsk') ? 'wsk' : 'switched', 'stock')
     return gain === undefined ? [] : [{ title: comparison.measure.title, ...gain }]
   })
   if (bars.length === 0) return undefined
@@ -43,7 +44,7 @@ export function chartOfGains(comparisons: readonly Comparison[]): string | undef
       animation: false,
       title: { text: 'Switched against TCP/IP over loopback: times better', left: 'center' },
       textStyle: { fontFamily: 'system-ui, sans-serif' },
-      grid: { left: 250, right: 60, top: 50, bottom: 30 },
+      grid: { left: 320, right: 60, top: 50, bottom: 30 },
       yAxis: {
         type: 'category',
         inverse: true,
