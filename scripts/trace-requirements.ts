@@ -44,18 +44,25 @@ export function idsIn(title: string): string[] {
   })
 }
 
-/** The titles of the tests in the source text of a file. Of a template the fixed parts count. */
+/**
+ * The titles of the tests in the source text of a file: first arguments, and `title` of an object where tests are data. Of a
+ * template the fixed parts count.
+ */
 export function titlesIn(file: string, text: string): Titled[] {
   const found: Titled[] = []
   const visit = (node: ts.Node): void => {
-    if (ts.isCallExpression(node) && isTitleFunction(node.expression)) {
-      const title = literalText(node.arguments[0])
-      if (title !== undefined) found.push({ file, title })
-    }
+    const title = literalText(titleOf(node))
+    if (title !== undefined) found.push({ file, title })
     ts.forEachChild(node, visit)
   }
   visit(ts.createSourceFile(file, text, ts.ScriptTarget.Latest))
   return found
+}
+
+function titleOf(node: ts.Node): ts.Expression | undefined {
+  if (ts.isCallExpression(node)) return isTitleFunction(node.expression) ? node.arguments[0] : undefined
+  const isTitle = ts.isPropertyAssignment(node) && ts.isIdentifier(node.name) && node.name.text === 'title'
+  return isTitle ? node.initializer : undefined
 }
 
 function isTitleFunction(callee: ts.Expression): boolean {

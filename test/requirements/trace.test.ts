@@ -39,10 +39,17 @@ describe('the trace of requirements', () => {
         clause("WSD-SOCK-6 in the suite", run)
         context.test('WSD-SOCK-7 below', run)
         test(name, run)
+        const SCENARIOS = [{ title: 'WSD-SOCK-8 in data', name: 'WSD-SOCK-9 of something', title() {} }]
       })`
     assert.deepEqual(
       titlesIn('x.ts', source).map(({ title }) => title),
-      ['WSD-SOCK-3 plain', 'WSD-SOCK-5 … and RACE-1', 'WSD-SOCK-6 in the suite', 'WSD-SOCK-7 below'],
+      [
+        'WSD-SOCK-3 plain',
+        'WSD-SOCK-5 … and RACE-1',
+        'WSD-SOCK-6 in the suite',
+        'WSD-SOCK-7 below',
+        'WSD-SOCK-8 in data',
+      ],
     )
   })
 

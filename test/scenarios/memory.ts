@@ -111,7 +111,7 @@ export const MEMORY: Scenarios = [
 
   {
     title:
-      'D25 WSD-CACHE-1 to -10 RACE-38 memory used again is found in the cache; given away it is evicted from every provider',
+      'D25 WSD-CACHE-1 to -6, -8 to -10 RACE-38 memory used again is found in the cache; given away it is evicted from every provider',
     server: async (party) => {
       const wire = await listenBare(party, party.own).next()
       assert.ok((await wire.read(4 * BYTES)).equals(Buffer.concat([1, 2].map(() => patternOf(0, 2 * BYTES)))))
