@@ -44,5 +44,6 @@ for (const [name, command] of steps) {
 if (!existsSync(join(root, 'prebuilds', `${process.platform}-${process.arch}`))) {
   console.log('\nNo native code for this platform: what needs it was not exercised.')
 }
-run('tests', [node, '--test', '--test-concurrency=2', ...testFiles(join(root, 'dist')).sort()])
+// The spec reporter repeats what failed at the end, where a log that was cut still has it.
+run('tests', [node, '--test', '--test-reporter=spec', '--test-concurrency=2', ...testFiles(join(root, 'dist')).sort()])
 process.exit(failed ? 1 : 0)
