@@ -183,15 +183,13 @@ class JsFabric : public Napi::ObjectWrap<JsFabric> {
 
   Napi::Value Stats(const Napi::CallbackInfo& info) {
     const FabricStats& stats = fabric_->stats();
-    Napi::Object result = Napi::Object::New(info.Env());
-    result.Set("messagesSent", static_cast<double>(stats.messages_sent));
-    result.Set("messagesReceived", static_cast<double>(stats.messages_received));
-    result.Set("writes", static_cast<double>(stats.writes));
-    result.Set("writtenBytes", static_cast<double>(stats.written_bytes));
-    result.Set("completions", static_cast<double>(stats.completions));
-    result.Set("retries", static_cast<double>(stats.full));
-    result.Set("errors", static_cast<double>(stats.errors));
-    return result;
+    return AnswerCounters(info, {{"messagesSent", stats.messages_sent},
+                                 {"messagesReceived", stats.messages_received},
+                                 {"writes", stats.writes},
+                                 {"writtenBytes", stats.written_bytes},
+                                 {"completions", stats.completions},
+                                 {"retries", stats.full},
+                                 {"errors", stats.errors}});
   }
 
   Napi::Value Answered(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), fabric_->Answered()); }

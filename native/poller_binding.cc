@@ -115,13 +115,11 @@ class JsPoller : public Napi::ObjectWrap<JsPoller> {
 
   Napi::Value Stats(const Napi::CallbackInfo& info) {
     const PollerStats& stats = state_->poller->stats();
-    Napi::Object result = Napi::Object::New(info.Env());
-    result.Set("turns", static_cast<double>(stats.turns));
-    result.Set("spins", static_cast<double>(stats.spins));
-    result.Set("hits", static_cast<double>(stats.hits));
-    result.Set("sleeps", static_cast<double>(stats.sleeps));
-    result.Set("wakes", static_cast<double>(stats.wakes));
-    return result;
+    return AnswerCounters(info, {{"turns", stats.turns},
+                                 {"spins", stats.spins},
+                                 {"hits", stats.hits},
+                                 {"sleeps", stats.sleeps},
+                                 {"wakes", stats.wakes}});
   }
 
   Napi::Value Doorbell(const Napi::CallbackInfo& info) { return Answer(info, state_->poller->doorbell()); }

@@ -15,6 +15,7 @@ import type {
   WsaCode,
 } from '../../spi/index.ts'
 import type { Clock } from '../../base/clock.ts'
+import { unmapped } from '../../base/mapped-address.ts'
 import { Places } from '../../base/places.ts'
 import { SubnetSet } from '../../base/subnet-set.ts'
 import type { Fabric, FabricCounters, FabricDevice } from '../../native/fabric.ts'
@@ -215,7 +216,6 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
     }
   }
 
-  // The link from `local` to whoever listens at `destination`; it may still be coming up.
   /**
    * Begins a link from `local` to whoever listens at `destination`, without a connection: {@link probe} tells how it went.
    *
@@ -227,6 +227,7 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
     return true
   }
 
+  // The link from `local` to whoever listens at `destination`; it may still be coming up.
   #linkTo(local: SocketAddress, destination: SocketAddress): Result<Link> {
     const known = this.#routes.find(local, destination)
     if (known !== undefined) return known.promising ? success(known) : failure(WSA.WSATRY_AGAIN)
@@ -311,22 +312,22 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
     const request = this.fabric.request(id)
     if (request === undefined) return
     const hello = decodeHello(request.data)
-    const code = this.#judge(request.address, hello, listener)
+    const address = unmapped(request.address) ?? request.address
+    const code = this.#judge(address, hello, listener)
     const accepted = code === 0 ? this.fabric.accept(id) : -1
     if (accepted < 0 || typeof hello === 'number') {
       this.fabric.reject(id, encodeRefusal(code === 0 ? resourceCode(-accepted) : code))
       return
     }
     this.fabric.setPeer(accepted, hello.address, hello.key)
-    this.#adopt('acceptor', accepted, plain(request.address))
+    this.#adopt('acceptor', accepted, address)
   }
 
   #judge(address: string, hello: ReturnType<typeof decodeHello>, listener: number): WsaCode | 0 {
-    const from = plain(address)
-    const family = from.includes(':') ? 'IPv6' : 'IPv4'
-    if (!this.#listeners.has(listener) || !this.#served.has({ family, address: from })) return WSA.WSAEACCES
+    const family = address.includes(':') ? 'IPv6' : 'IPv4'
+    if (!this.#listeners.has(listener) || !this.#served.has({ family, address })) return WSA.WSAEACCES
     if (typeof hello === 'number') return hello
-    return this.#mayLinkTo(from) ? 0 : WSA.WSAEPROCLIM
+    return this.#mayLinkTo(address) ? 0 : WSA.WSAEPROCLIM
   }
 
   /**
@@ -341,11 +342,6 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
       this.progress()
     }
   }
-}
-
-/** An IPv4 address in IPv6 clothes, as a wildcard listener of both families sees it, without them. */
-function plain(address: string): string {
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
 }
 
 /** Over TCP a peer comes from its own address, in one family, and from a low port only as root, which we cannot know. */
