@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { constants } from 'node:os'
 import { CONTROL_PREFIX } from '../compose/control.ts'
 import type { ProcessReport } from '../compose/report.ts'
 import { loadShm } from '../native/load.ts'
@@ -7,7 +8,7 @@ import type { ShmNative } from '../native/shm.ts'
 const PATIENCE_MS = 1000
 /** More than the longest honest answer. */
 const MAX_BYTES = 64 << 20
-const EAGAIN = 11
+const { EAGAIN } = constants.errno
 
 /** A process that did not answer: stopped, busy, or another user's. */
 export interface Silent {

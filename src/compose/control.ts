@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { constants } from 'node:os'
 import { threadId } from 'node:worker_threads'
 import type { ShmNative } from '../native/shm.ts'
 
@@ -15,7 +16,9 @@ const PATIENCE_MS = 1000
 export function openControl(native: ShmNative, report: () => unknown): void {
   const listener = listen(native)
   if (listener < 0) {
-    process.stderr.write(`sockswitch: \`sockswitch ls\` will not see this process (errno ${String(-listener)})\n`)
+    process.stderr.write(
+      `sockswitch: \`sockswitch ls\` will not see this process (errno ${String(-listener)})\n`,
+    )
     return
   }
   let answers = 0
@@ -64,4 +67,4 @@ function answer(native: ShmNative, fd: number, bytes: Uint8Array, done: () => vo
   send()
 }
 
-const EAGAIN = 11
+const { EAGAIN } = constants.errno

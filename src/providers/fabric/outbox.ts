@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { Fifo } from '../../base/fifo.ts'
 import type { Fabric } from '../../native/fabric.ts'
 import { LINK_MESSAGES_DONE, LINK_WANTS_ROOM } from '../../native/fabric.ts'
@@ -135,7 +136,7 @@ export class Outbox {
   }
 }
 
-const EAGAIN = 11
+const { EAGAIN } = constants.errno
 
 /** The answers that wait at a link without a slot of its own to wait in, and the farewell. */
 export class Answers implements Outgoing {

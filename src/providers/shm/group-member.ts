@@ -2,6 +2,7 @@ import { WSA } from '../../spi/index.ts'
 import type { WsaCode } from '../../spi/index.ts'
 import type { Watcher } from '../../native/shm.ts'
 import { acceptLink } from './accept-link.ts'
+import { EAGAIN, EMSGSIZE } from './errno.ts'
 import type { GroupHost } from './group-head.ts'
 import { decodeMessage, encodeMessage } from './messages.ts'
 import type { LinkMessage } from './messages.ts'
@@ -101,7 +102,3 @@ export class GroupMember {
     this.#events.ended(why)
   }
 }
-
-const EAGAIN = 11
-/** Also when there was no descriptor left for one that came. */
-const EMSGSIZE = 90

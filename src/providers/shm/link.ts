@@ -6,6 +6,7 @@ import { step } from '../../base/machine.ts'
 import { TRANSITIONS } from '../../san/link-state.ts'
 import type { LinkEvent, LinkState } from '../../san/link-state.ts'
 import type { Bell } from './bell.ts'
+import { EAGAIN, EMSGSIZE } from './errno.ts'
 import { adoptPeerSide, offerOwnSide } from './handshake.ts'
 import * as layout from './layout.ts'
 import type { ShmLimits } from './limits.ts'
@@ -189,6 +190,7 @@ export class Link implements Notifiable {
     while (this.#lives) {
       const received = this.#host.native.receive(this.#fd)
       if (typeof received === 'number') {
+        // Also when no descriptor was left for one that came.
         if (received === -EMSGSIZE) this.fail(WSA.WSAEMFILE)
         else if (received !== -EAGAIN) this.#peerIsGone()
         return
@@ -393,7 +395,3 @@ export class Link implements Notifiable {
     })
   }
 }
-
-const EAGAIN = 11
-/** Also when there was no descriptor left for one that came. */
-const EMSGSIZE = 90

@@ -1,6 +1,7 @@
 import { WSA, formatAddress } from '../../spi/index.ts'
-import type { ProbeStep, SocketAddress, WsaCode } from '../../spi/index.ts'
+import type { ProbeStep, SocketAddress } from '../../spi/index.ts'
 import type { ShmNative } from '../../native/shm.ts'
+import { connectCode } from './errno.ts'
 import { groupName, portName, rendezvousName } from './names.ts'
 import { findTcpListener } from './trust.ts'
 
@@ -42,19 +43,4 @@ export function probePeer(native: ShmNative, destination: SocketAddress): ProbeS
     owns ? 0 : WSA.WSAEINVALIDPROVIDER,
     owns ? 'the peer owns the TCP listener' : 'somebody else owns the TCP listener',
   )
-}
-
-/** Why a rendezvous cannot be entered. */
-export function connectCode(errno: number): WsaCode {
-  switch (-errno) {
-    case 111: // ECONNREFUSED: nobody offers the name
-      return WSA.WSAETIMEDOUT
-    case 11: // EAGAIN: the rendezvous has more visitors than it can hold
-      return WSA.WSAEPROCLIM
-    case 23:
-    case 24:
-      return WSA.WSAEMFILE
-    default:
-      return WSA.WSAENETDOWN
-  }
 }

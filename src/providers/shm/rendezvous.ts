@@ -2,6 +2,7 @@ import { WSA } from '../../spi/index.ts'
 import type { Status, WsaCode } from '../../spi/index.ts'
 import type { Cancel } from '../../base/clock.ts'
 import type { ShmNative, Watcher } from '../../native/shm.ts'
+import { EADDRINUSE, EAGAIN, EMFILE, ENFILE } from './errno.ts'
 import type { LinkHost } from './link.ts'
 import { decodeMessage, encodeMessage } from './messages.ts'
 import type { LinkMessage } from './messages.ts'
@@ -133,9 +134,5 @@ export function reject(native: ShmNative, fd: number, code: WsaCode): void {
   native.close(fd)
 }
 
-const EAGAIN = 11
-const EADDRINUSE = 98
-const ENFILE = 23
-const EMFILE = 24
 /** How long nobody is let in after descriptors ran out. */
 const REST_MS = 100

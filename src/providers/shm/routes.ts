@@ -1,10 +1,10 @@
 import { WSA, failure, formatAddress, success } from '../../spi/index.ts'
 import type { Result, SocketAddress, WsaCode } from '../../spi/index.ts'
+import { connectCode } from './errno.ts'
 import { GroupRoute } from './group-route.ts'
 import { Link } from './link.ts'
 import type { LinkHost } from './link.ts'
 import { groupName, portName, rendezvousName } from './names.ts'
-import { connectCode } from './probe.ts'
 import { findTcpListener, identifyPeer } from './trust.ts'
 import type { Peer, TcpListener } from './trust.ts'
 
@@ -172,7 +172,12 @@ function openLink(host: RouteHost, name: string, owner: TcpListener['uid'], memb
 }
 
 /** Enters a rendezvous where `isRight` answers, and offers our memory there; the way to open is not waited for. */
-export function enterRendezvous(host: RouteHost, name: string, isRight: (peer: Peer) => boolean, member?: number): Way {
+export function enterRendezvous(
+  host: RouteHost,
+  name: string,
+  isRight: (peer: Peer) => boolean,
+  member?: number,
+): Way {
   if (!host.mayLink()) return failure(WSA.WSAEPROCLIM)
   const fd = host.native.connect(name)
   if (fd < 0) return failure(connectCode(fd))

@@ -3,6 +3,7 @@ import { unmapped } from '../../base/mapped-address.ts'
 import { WSA } from '../../spi/index.ts'
 import type { SocketAddress, WsaCode } from '../../spi/index.ts'
 import type { ShmNative } from '../../native/shm.ts'
+import { EMFILE, ENOENT } from './errno.ts'
 
 export interface Peer {
   readonly pid: number
@@ -64,6 +65,3 @@ export function holdsListener(native: ShmNative, pid: number, fd: number, addres
     return false
   }
 }
-
-const ENOENT = 2
-const EMFILE = 24
