@@ -1,22 +1,14 @@
 import { WSA } from '../../spi/index.ts'
 import { Link } from './link.ts'
-import type { LinkHost } from './link.ts'
+import type { LinkMaker } from './link-host.ts'
 import { encodeMessage } from './messages.ts'
 import { reject } from './rendezvous.ts'
-import type { Visit } from './rendezvous.ts'
+import type { Reception, Visit } from './rendezvous.ts'
 import { closeAll } from './segments.ts'
-
-/** What accepting links needs of the provider. */
-export interface AcceptHost extends LinkHost {
-  /** True while the limits allow another link. */
-  mayLink(): boolean
-  /** There is a new link. */
-  linked(link: Link): void
-}
 
 /** Makes a link of what an opener sent; or sends it away with the reason, and answers nothing. Takes every descriptor. */
 export function acceptLink(
-  host: AcceptHost,
+  host: LinkMaker,
   name: string,
   { fd, peer, fds }: Pick<Visit, 'fd' | 'peer' | 'fds'>,
   segmentBytes: number,
@@ -36,4 +28,13 @@ export function acceptLink(
   native.send(fd, encodeMessage({ kind: 'reject', code: status }), [])
   link.fail(WSA.WSA_OPERATION_ABORTED)
   return undefined
+}
+
+/** For a rendezvous that openers come to, and nobody who wants to join. */
+export function acceptingLinks(host: LinkMaker, name: string): Reception {
+  return (visit) => {
+    if (visit.message.kind === 'join') return WSA.WSAEACCES
+    acceptLink(host, name, visit, visit.message.segmentBytes)
+    return 0
+  }
 }

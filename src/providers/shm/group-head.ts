@@ -2,15 +2,15 @@ import { WSA } from '../../spi/index.ts'
 import type { Status, WsaCode } from '../../spi/index.ts'
 import type { Watcher } from '../../native/shm.ts'
 import { acceptLink } from './accept-link.ts'
-import type { AcceptHost } from './accept-link.ts'
 import type { Link } from './link.ts'
+import type { LinkMaker } from './link-host.ts'
 import { MAX_MEMBERS, encodeMessage } from './messages.ts'
 import { Rendezvous } from './rendezvous.ts'
 import type { Visit } from './rendezvous.ts'
 import { closeAll } from './segments.ts'
 
 /** What the parts of a group need of the provider. */
-export interface GroupHost extends AcceptHost {
+export interface GroupHost extends LinkMaker {
   /** The links that openers have made to a listener, under any of its names. */
   linksAt(names: readonly string[]): readonly Link[]
 }
@@ -105,7 +105,11 @@ export class GroupHead {
 
   // A member that does not read what it is told, knows less; it is asked for nothing that it could not refuse.
   #tell(number: number, fd: number, members: readonly number[]): void {
-    this.#host.native.send(fd, encodeMessage({ kind: 'group', member: number, processId: process.pid, members }), [])
+    this.#host.native.send(
+      fd,
+      encodeMessage({ kind: 'group', member: number, processId: process.pid, members }),
+      [],
+    )
   }
 
   /** Tells everybody once, however many come and go in this turn. */

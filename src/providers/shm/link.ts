@@ -1,7 +1,7 @@
 import { WSA, failure, success } from '../../spi/index.ts'
 import type { Result, WsaCode } from '../../spi/index.ts'
-import type { Clock, Cancel } from '../../base/clock.ts'
-import type { ShmNative, Watcher } from '../../native/shm.ts'
+import type { Cancel } from '../../base/clock.ts'
+import type { Watcher } from '../../native/shm.ts'
 import { step } from '../../base/machine.ts'
 import { TRANSITIONS } from '../../san/link-state.ts'
 import type { LinkEvent, LinkState } from '../../san/link-state.ts'
@@ -9,7 +9,7 @@ import type { Bell } from './bell.ts'
 import { EAGAIN, EMSGSIZE } from './errno.ts'
 import { adoptPeerSide, offerOwnSide } from './handshake.ts'
 import * as layout from './layout.ts'
-import type { ShmLimits } from './limits.ts'
+import type { LinkHost } from './link-host.ts'
 import { LinkMemory } from './link-memory.ts'
 import type { SlotView } from './link-memory.ts'
 import { decodeMessage, encodeMessage, rejectionCode } from './messages.ts'
@@ -17,26 +17,11 @@ import type { LinkMessage } from './messages.ts'
 import { IncomingNotifications, OutgoingNotifications } from './notifications.ts'
 import type { NotificationKind } from './notifications.ts'
 import { closeAll } from './segments.ts'
-import type { ByteBudget, Segment } from './segments.ts'
+import type { Segment } from './segments.ts'
 import { SlotTable } from './slot-table.ts'
 import type { SlotHolder } from './slot-table.ts'
 import type { Peer } from './trust.ts'
-import type { Notifiable, Turns } from '../../native/turns.ts'
-
-/** What a link needs of the provider around it. */
-export interface LinkHost {
-  readonly native: ShmNative
-  readonly turns: Turns
-  readonly limits: ShmLimits
-  readonly clock: Clock
-  readonly budget: ByteBudget
-  /** A slot without a holder was notified: a request, or the end of one nobody took. */
-  requested(link: Link, id: number): void
-  /** The link can carry no further connection. */
-  linkClosed(link: Link, code: WsaCode): void
-  /** The acceptor says which member of its group it is, and which there are. */
-  regrouped(link: Link, member: number, members: readonly number[]): void
-}
+import type { Notifiable } from '../../native/turns.ts'
 
 /**
  * The memory and the channel between two event loops, shared by all connections that the opener makes to the acceptor.

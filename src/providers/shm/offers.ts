@@ -2,7 +2,7 @@ import { WSA } from '../../spi/index.ts'
 import type { Sharing, SocketAddress, Status, WsaCode } from '../../spi/index.ts'
 import type { Cancel } from '../../base/clock.ts'
 import { step } from '../../base/machine.ts'
-import { acceptLink } from './accept-link.ts'
+import { acceptLink, acceptingLinks } from './accept-link.ts'
 import { GroupHead } from './group-head.ts'
 import type { GroupHost } from './group-head.ts'
 import { GroupMember } from './group-member.ts'
@@ -59,11 +59,7 @@ class PortOffer implements Offer {
 
   constructor(host: GroupHost, name: string) {
     this.names = [name]
-    this.#rendezvous = new Rendezvous(host, name, (visit) => {
-      if (visit.message.kind === 'join') return WSA.WSAEACCES
-      acceptLink(host, name, visit, visit.message.segmentBytes)
-      return 0
-    })
+    this.#rendezvous = new Rendezvous(host, name, acceptingLinks(host, name))
   }
 
   open(): Status {

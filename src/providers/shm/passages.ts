@@ -1,20 +1,20 @@
 import { WSA, failure, success } from '../../spi/index.ts'
 import type { Result } from '../../spi/index.ts'
 import type { Cancel } from '../../base/clock.ts'
-import { acceptLink } from './accept-link.ts'
+import { acceptingLinks } from './accept-link.ts'
 import type { Expecting } from './connection.ts'
 import { connectCode } from './errno.ts'
 import type { Incoming } from './incoming.ts'
 import type { Link } from './link.ts'
+import type { LinkMaker } from './link-host.ts'
 import { KNOCK_MS, MAX_EXPECTED, decodePassage } from './moving.ts'
 import type { Passage, Ticket } from './moving.ts'
 import { Rendezvous } from './rendezvous.ts'
 import type { SlotRequest } from './request.ts'
 import { enterRendezvous } from './routes.ts'
-import type { RouteHost } from './routes.ts'
 import { Slot } from './slot.ts'
 
-export interface PassageHost extends RouteHost {
+export interface PassageHost extends LinkMaker {
   /** The links that stand, both roles. */
   readonly links: Iterable<Link>
 }
@@ -52,11 +52,7 @@ export class Passages {
   expect({ name, secret }: Ticket, whom: Expecting): Cancel | undefined {
     // Each costs a descriptor, and a hostile peer can make all its connections move.
     if (this.#expected.size >= MAX_EXPECTED || this.#expected.has(name)) return undefined
-    const rendezvous = new Rendezvous(this.#host, name, (visit) => {
-      if (visit.message.kind === 'join') return WSA.WSAEACCES
-      acceptLink(this.#host, name, visit, visit.message.segmentBytes)
-      return 0
-    })
+    const rendezvous = new Rendezvous(this.#host, name, acceptingLinks(this.#host, name))
     if (rendezvous.open() !== 0) return undefined
     const stop = (): void => {
       cancelTimer()

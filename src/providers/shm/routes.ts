@@ -3,7 +3,7 @@ import type { Result, SocketAddress, WsaCode } from '../../spi/index.ts'
 import { connectCode } from './errno.ts'
 import { GroupRoute } from './group-route.ts'
 import { Link } from './link.ts'
-import type { LinkHost } from './link.ts'
+import type { LinkMaker } from './link-host.ts'
 import { groupName, portName, rendezvousName } from './names.ts'
 import { findTcpListener, identifyPeer } from './trust.ts'
 import type { Peer, TcpListener } from './trust.ts'
@@ -12,11 +12,6 @@ import type { Peer, TcpListener } from './trust.ts'
 export type Way = Result<Link>
 /** Told once, later, what could not be known at once. */
 export type Later = (way: Way) => void
-
-export interface RouteHost extends LinkHost {
-  mayLink(): boolean
-  linked(link: Link): void
-}
 
 /** Where the connects to one address go. */
 export interface Route {
@@ -33,12 +28,12 @@ export interface Route {
 
 /** The links of an opener, by the address and port they were made for. */
 export class Routes {
-  readonly #host: RouteHost
+  readonly #host: LinkMaker
   /** A plain link where one listener serves the address, as nearly everywhere. */
   readonly #routes = new Map<string, Link | Route>()
   readonly #destinations = new WeakMap<Link, SocketAddress>()
 
-  constructor(host: RouteHost) {
+  constructor(host: LinkMaker) {
     this.#host = host
   }
 
@@ -132,13 +127,13 @@ const PORTS = 28_232
 
 /** Several sockets share the port: the kernel tells, for each connect, whose turn it is. */
 class PortRoute implements Route {
-  readonly #host: RouteHost
+  readonly #host: LinkMaker
   readonly #destination: SocketAddress
   readonly #links: Map<string, Link>
   /** Our own ports are used again and again, and would always lead to the same socket: these stand in for fresh ones. */
   #port = Math.floor(Math.random() * PORTS)
 
-  constructor(host: RouteHost, destination: SocketAddress, cookie: string, link: Link) {
+  constructor(host: LinkMaker, destination: SocketAddress, cookie: string, link: Link) {
     this.#host = host
     this.#destination = destination
     this.#links = new Map([[cookie, link]])
@@ -167,13 +162,13 @@ class PortRoute implements Route {
 }
 
 /** The link to whoever answers for the TCP listener of `owner`. */
-function openLink(host: RouteHost, name: string, owner: TcpListener['uid'], member?: number): Way {
+function openLink(host: LinkMaker, name: string, owner: TcpListener['uid'], member?: number): Way {
   return enterRendezvous(host, name, (peer) => peer.uid === owner, member)
 }
 
 /** Enters a rendezvous where `isRight` answers, and offers our memory there; the way to open is not waited for. */
 export function enterRendezvous(
-  host: RouteHost,
+  host: LinkMaker,
   name: string,
   isRight: (peer: Peer) => boolean,
   member?: number,
