@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <cstring>
 #include <netinet/in.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 namespace sockswitch {
 
@@ -33,13 +35,15 @@ Endpoint EndpointOf(const void* address) {
   return {text, ntohs(in->sin6_port)};
 }
 
-Fabric::Fabric(std::string provider, FabricShape shape) 
+Fabric::Fabric(std::string provider, FabricShape shape)
     : provider_(std::move(provider)),
       shape_(shape),
+      answered_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       batch_owner_(std::make_unique<FabricBatch>()),
       batch_(*batch_owner_) {
   source_ = new PollSource{this, [](void* context) { return static_cast<Fabric*>(context)->Fill(); },
                            [](void* context) { return static_cast<Fabric*>(context)->Arm(); }};
+  if (answered_fd_ < 0) answered_fd_ = -errno;
   // The first question takes a tenth of a second: every provider of libfabric starts.
   probe_ = std::thread([this] { Probe(); });
 }
@@ -48,6 +52,7 @@ Fabric::~Fabric() {
   source_->ready = [](void*) { return false; };
   source_->arm = [](void*) { return true; };
   if (probe_.joinable()) probe_.join();
+  if (answered_fd_ >= 0) close(answered_fd_);
   links_.clear();
   for (auto& [id, request] : requests_) fi_freeinfo(request.info);
   for (auto& [id, listener] : listeners_) {
@@ -78,6 +83,7 @@ void Fabric::Probe() {
   probed_ = fi_getinfo(kVersion, nullptr, nullptr, 0, hints, &infos_);
   fi_freeinfo(hints);
   answered_ = true;
+  if (answered_fd_ >= 0) eventfd_write(answered_fd_, 1);
 }
 
 int Fabric::Open() {

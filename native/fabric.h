@@ -83,6 +83,8 @@ class Fabric {
 
   // libfabric has answered: Open does not wait.
   bool Answered() const { return answered_; }
+  // Readable from then on; -errno when there could be none.
+  int answered_fd() const { return answered_fd_; }
   // Waits for libfabric's first answer where it is not there yet, and opens the fabric. 0 or -errno.
   int Open();
   // What the provider runs on; after Open.
@@ -133,6 +135,7 @@ class Fabric {
   FabricShape shape_;
   std::thread probe_;
   std::atomic<bool> answered_{false};
+  int answered_fd_;
   int probed_ = 0;
   fi_info* infos_ = nullptr;
   bool opened_ = false;

@@ -30,7 +30,9 @@ class JsFabric : public Napi::ObjectWrap<JsFabric> {
          InstanceMethod<&JsFabric::Send>("send"), InstanceMethod<&JsFabric::Write>("write"),
          InstanceMethod<&JsFabric::Receive>("receive"), InstanceMethod<&JsFabric::Close>("close"),
          InstanceMethod<&JsFabric::Release>("release"), InstanceMethod<&JsFabric::Poll>("poll"),
-         InstanceMethod<&JsFabric::Stats>("stats"), InstanceMethod<&JsFabric::Destroy>("destroy"), InstanceAccessor<&JsFabric::Answered>("answered"), InstanceAccessor<&JsFabric::EventFd>("eventFd"),
+         InstanceMethod<&JsFabric::Stats>("stats"), InstanceMethod<&JsFabric::Destroy>("destroy"),
+         InstanceAccessor<&JsFabric::Answered>("answered"), InstanceAccessor<&JsFabric::AnsweredFd>("answeredFd"),
+         InstanceAccessor<&JsFabric::EventFd>("eventFd"),
          InstanceMethod<&JsFabric::Events>("events"), InstanceAccessor<&JsFabric::Source>("source")});
   }
 
@@ -193,6 +195,8 @@ class JsFabric : public Napi::ObjectWrap<JsFabric> {
   }
 
   Napi::Value Answered(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), fabric_->Answered()); }
+
+  Napi::Value AnsweredFd(const Napi::CallbackInfo& info) { return Answer(info, fabric_->answered_fd()); }
 
   Napi::Value EventFd(const Napi::CallbackInfo& info) { return Answer(info, fabric_->event_fd()); }
 

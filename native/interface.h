@@ -4,6 +4,6 @@
 namespace sockswitch {
 
 // Goes up whenever a function of an addon changes; src/native/load.ts holds the same number.
-constexpr int kInterface = 1;
+constexpr int kInterface = 2;
 
 }  // namespace sockswitch

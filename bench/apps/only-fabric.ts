@@ -16,8 +16,12 @@ const loaded = loadShm()
 if ('reason' in loaded) throw new Error(`Cannot bench the fabric: ${loaded.reason}`)
 // Its turns drive the loop; it carries nothing.
 const provider = shm({ native: loaded.native, spinMicroseconds })
-const fabric = composeFabric(config, provider.turns, spinMicroseconds)
-if (fabric === undefined || 'reason' in fabric) throw new Error('Cannot bench the fabric: there is none')
+const unavailable: (reason: string) => never = (reason) => {
+  throw new Error(`Cannot bench the fabric: ${reason}`)
+}
+const fabric = composeFabric(config, provider.turns, unavailable, spinMicroseconds)
+if (fabric === undefined) unavailable('SOCKSWITCH_FABRIC asks for none')
+else if ('reason' in fabric) unavailable(fabric.reason)
 const liveness = new Liveness((on) => {
   provider.keepAlive(on)
 })

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import type { AddressInfo } from 'node:net'
 import { readConfig } from '../compose/config.ts'
-import { FABRICS } from '../compose/fabric.ts'
+import { FABRICS, FABRIC_REMEDIES } from '../compose/fabric.ts'
 import type { FabricNative } from '../native/fabric.ts'
 import { loadFabric, loadShm } from '../native/load.ts'
 import type { ShmNative } from '../native/shm.ts'
@@ -118,11 +118,15 @@ function fabricCheck(): Check {
   if (wanted === 'off') return { name, verdict: 'ok', detail, ...(found.length > 0 && { remedy: FABRIC_ADVICE }) }
   return found.some((each) => each.startsWith(`${wanted} on `))
     ? { name, verdict: 'ok', detail }
-    : { name, verdict: 'slower', detail: `connections to other hosts stay on TCP/IP: ${detail}`, remedy: FABRIC_ADVICE }
+    : { name, verdict: 'slower', detail: `connections to other hosts stay on TCP/IP: ${detail}`, remedy: fabricRemedy(wanted) }
 }
 
 const FABRIC_ADVICE =
   'SOCKSWITCH_FABRIC=verbs on both hosts where there are RDMA devices; =tcp pays for short messages between hosts with CPUs to spare (docs/fabric.md)'
+
+function fabricRemedy(wanted: string): string {
+  return wanted === 'tcp' || wanted === 'verbs' ? FABRIC_REMEDIES[wanted] : FABRIC_ADVICE
+}
 
 function fabricDevices(native: FabricNative, provider: string): string[] {
   const endpoints = new native.Fabric(provider, 1, 64, 1, 64)

@@ -12,7 +12,7 @@ import { FabricProvider } from '../providers/fabric/index.ts'
 import { shm } from '../providers/shm/index.ts'
 import { formatAddress, isWildcard } from '../spi/index.ts'
 import type { SocketAddress } from '../spi/index.ts'
-import type { Explanation } from '../switch/explain.ts'
+import type { ExplainedStep, Explanation } from '../switch/explain.ts'
 import { createSwitch } from '../switch/switch.ts'
 import { askAll } from './ask.ts'
 import { REMEDIES } from './remedies.ts'
@@ -55,7 +55,9 @@ async function resolve(target: string, listen: boolean): Promise<readonly Socket
   }
   const addresses =
     isIP(host) > 0 ? [host] : (await lookup(host, { all: true })).map(({ address }) => address)
-  const ends = addresses.map((address) => literalDestination(address, port)).filter((end) => end !== undefined)
+  const ends = addresses
+    .map((address) => literalDestination(address, port))
+    .filter((end) => end !== undefined)
   if (ends.length === 0) throw new Error('addresses with a zone, as %eth0, always stay on TCP/IP')
   return ends
 }
@@ -76,13 +78,18 @@ async function examine(ends: readonly SocketAddress[], options: ExplainOptions):
   const names = [...(options.program === undefined ? [] : [options.program]), process.execPath]
   const policy = policyOf({ rules: config.rules, observe: config.mode === 'observe', program: () => names })
   const provider = shm({ native: loaded.native })
-  const fabric = composeFabric(config.fabric, provider.turns)
+  let fabric = composeFabric(config.fabric, provider.turns, (reason) => {
+    if (fabric instanceof FabricProvider) theSwitch.remove(fabric)
+    fabric = { reason }
+  })
   const san = fabric instanceof FabricProvider ? [provider, fabric] : [provider]
   const theSwitch = createSwitch({ san, ...(policy && { policy }) })
   // Only a link tells whether a peer answers.
   let unlinked = fabric instanceof FabricProvider && !options.listen ? await withLocals(ends) : []
   const ask = (): readonly Explanation[] => {
-    unlinked = unlinked.filter(({ local, end }) => fabric instanceof FabricProvider && !fabric.reach(local, end))
+    unlinked = unlinked.filter(
+      ({ local, end }) => fabric instanceof FabricProvider && !fabric.reach(local, end),
+    )
     return ends.map((end) => (options.listen ? theSwitch.explainListen(end) : theSwitch.explainConnect(end)))
   }
   let explained = ask()
@@ -95,11 +102,20 @@ async function examine(ends: readonly SocketAddress[], options: ExplainOptions):
   theSwitch.close()
   const processes = (await askAll('explain')).filter((answer) => 'listeners' in answer)
   return ends.map((address, at) => {
-    const explanation = explained[at] ?? { steps: [] }
+    const explanation = withFabric(explained[at] ?? { steps: [] }, fabric)
     const listeners = listenersAt(processes, address)
     const remedy = remedyFor(explanation, listeners)
     return { address, ...explanation, ...(remedy !== undefined && { remedy }), listeners }
   })
+}
+
+/** Where nobody serves the address, why no fabric does. */
+function withFabric(explanation: Explanation, fabric: ReturnType<typeof composeFabric>): Explanation {
+  if (explanation.reason !== 'no-route' || fabric === undefined || fabric instanceof FabricProvider)
+    return explanation
+  const why = (step: ExplainedStep): ExplainedStep =>
+    step.reason === undefined ? step : { ...step, detail: `${step.detail}; no fabric: ${fabric.reason}` }
+  return { ...explanation, steps: explanation.steps.map(why) }
 }
 
 /** Each end with the address from which this host reaches it; without those it does not reach. */

@@ -1,5 +1,6 @@
 import { createServer } from 'node:http'
 import type { ProcessReport } from '../compose/report.ts'
+import type { FabricStats } from '../providers/fabric/index.ts'
 import { askAll } from './ask.ts'
 import type { Silent } from './ask.ts'
 
@@ -52,6 +53,16 @@ const METRICS: readonly Metric[] = [
   counter('sleeps', 'Times that the loop went to sleep.', ({ counters }) => counters.sleeps),
   counter('spins', 'Times that the loop spun before sleeping.', ({ counters }) => counters.spins),
   counter('useful_spins', 'Spins that found work.', ({ counters }) => counters.spinHits),
+  fabric('links', 'Links to event loops of other hosts.', ({ links }) => links, 'gauge'),
+  fabric('connections', 'Connections on those links.', ({ connections }) => connections, 'gauge'),
+  fabric('messages_sent', 'Messages sent to other hosts.', ({ messagesSent }) => messagesSent),
+  fabric('messages_received', 'Messages that came from there.', ({ messagesReceived }) => messagesReceived),
+  fabric('writes', 'RDMA writes into the memory of other hosts.', ({ writes }) => writes),
+  fabric('written_bytes', 'Bytes that they wrote.', ({ writtenBytes }) => writtenBytes),
+  fabric('completions', 'Reports of libfabric that something was done.', ({ completions }) => completions),
+  fabric('retries', 'Posts that had to wait for room.', ({ retries }) => retries),
+  fabric('errors', 'Operations that failed.', ({ errors }) => errors),
+  fabric('silenced', 'Peers that counted as dead because they did not answer.', ({ silenced }) => silenced),
 ]
 
 function counter(name: string, help: string, of: (report: ProcessReport) => number): Metric {
@@ -60,6 +71,21 @@ function counter(name: string, help: string, of: (report: ProcessReport) => numb
 
 function gauge(name: string, help: string, of: (report: ProcessReport) => number): Metric {
   return { name, type: 'gauge', help, of: (report) => [[of(report)]] }
+}
+
+function fabric(
+  name: string,
+  help: string,
+  of: (stats: FabricStats) => number,
+  type: Metric['type'] = 'counter',
+): Metric {
+  return {
+    name: `fabric_${name}${type === 'counter' ? '_total' : ''}`,
+    type,
+    help,
+    of: ({ counters }) =>
+      counters.fabric === undefined ? [] : [[of(counters.fabric), { fabric: counters.fabric.provider }]],
+  }
 }
 
 /** The counters of all processes in the text format of Prometheus. */

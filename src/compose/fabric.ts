@@ -51,20 +51,36 @@ function readHeartbeat(text: string): number {
   )
 }
 
-/** The fabric provider that the environment asks for; or why there is none; undefined when it asks for none. */
+/** What helps where libfabric has nothing to run on. */
+export const FABRIC_REMEDIES: Readonly<Record<FabricName, string>> = {
+  verbs:
+    'it needs an RDMA device that is up (rdma link lists them), with an IP address, and its library (Debian: ibverbs-providers); SOCKSWITCH_FABRIC=tcp needs none',
+  tcp: 'fi_info -p tcp (Debian: libfabric-bin) says more',
+}
+
+/**
+ * The fabric provider that the environment asks for; or why there is none; undefined when it asks for none.
+ *
+ * @param unavailable Called when libfabric has answered, later, that it has no such provider here, with the reason.
+ */
 export function composeFabric(
   config: FabricConfig,
   turns: Turns,
+  unavailable: (reason: string) => void,
   spinMicroseconds = 0,
 ): FabricProvider | { readonly reason: string } | undefined {
-  if (config.provider === undefined) return undefined
+  const { provider } = config
+  if (provider === undefined) return undefined
   const loaded = loadFabric()
   if ('reason' in loaded) return loaded
   const { networks, heartbeatMs } = config
   return fabric({
     native: loaded.native,
-    provider: config.provider,
+    provider,
     turns,
+    unavailable: (reason) => {
+      unavailable(`${reason}; ${FABRIC_REMEDIES[provider]}`)
+    },
     spinMicroseconds,
     networks: networks === undefined ? localNetworks : () => networks,
     limits: heartbeatMs === undefined ? {} : { heartbeatMs },

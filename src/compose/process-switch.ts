@@ -78,7 +78,16 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
   // With one usable CPU the peer cannot run while we spin.
   const spinMicroseconds = availableParallelism() > 1 ? PROFILES[config.profile].spinMicroseconds : 0
   const provider = shm({ native, spinMicroseconds })
-  const fabric = composeFabric(config.fabric, provider.turns, PROFILES[config.profile].spinMicroseconds)
+  let fabric = composeFabric(
+    config.fabric,
+    provider.turns,
+    (reason) => {
+      if (fabric instanceof FabricProvider) theSwitch.remove(fabric)
+      fabric = { reason }
+      complain()
+    },
+    PROFILES[config.profile].spinMicroseconds,
+  )
   const policy = policyOf({ rules: config.rules, observe: config.mode === 'observe', program: ownNames })
   const theSwitch = createSwitch({
     // This host's own addresses are in its networks, too: shared memory comes first.
@@ -99,19 +108,25 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
     return { unavailable: error instanceof Error ? error.message : String(error) }
   }
   let installed = false
+  const complain = (): void => {
+    if (!installed || fabric === undefined || fabric instanceof FabricProvider) return
+    warn(`connections to other hosts stay on TCP/IP: ${fabric.reason}`)
+  }
   const whole: ProcessSwitch = {
     switch: theSwitch,
     face,
     others: new Set(),
     shm: provider,
-    fabric,
+    get fabric() {
+      return fabric
+    },
     config,
     liveness,
     install(all) {
       everything ||= all
       if (installed) return
       installed = true
-      if (fabric !== undefined && 'reason' in fabric) warn(`connections to other hosts stay on TCP/IP: ${fabric.reason}`)
+      complain()
       face.install()
       openControl(native, () => report(whole))
       process.on('exit', () => {

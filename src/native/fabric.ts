@@ -23,6 +23,8 @@ export interface Fabric {
   open(): number
   /** libfabric has answered: {@link open} does not wait. */
   readonly answered: boolean
+  /** Readable from then on; a negative errno when there is none. */
+  readonly answeredFd: number
   /** What the provider runs on, one for each local address; after {@link open}. */
   devices(): readonly FabricDevice[]
   listen(address: string, service: number): number

@@ -6,7 +6,7 @@ import type { FabricNative } from './fabric.ts'
 import type { ShmNative } from './shm.ts'
 
 /** Goes up whenever a function of an addon changes; `native/interface.h` holds the same number. */
-const INTERFACE = 1
+const INTERFACE = 2
 
 export type Loaded<Native = ShmNative> = { readonly native: Native } | { readonly reason: string }
 

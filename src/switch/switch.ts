@@ -74,7 +74,7 @@ export class Switch {
   readonly #routes: RouteTable
   readonly #environment: SocketEnvironment
   readonly #providers: StartedProvider[] = []
-  readonly #reports: ProviderReport[] = []
+  readonly #reports = new Map<SanProvider, ProviderReport>()
   readonly #listeners = new Set<SwitchSocket>()
   /** Taken out of use, with connections left. */
   readonly #leaving = new Set<StartedProvider>()
@@ -98,8 +98,9 @@ export class Switch {
     for (const provider of options.san) this.add(provider)
   }
 
+  /** The providers in use, and those that could not be started. */
   get reports(): readonly ProviderReport[] {
-    return this.#reports
+    return [...this.#reports.values()]
   }
 
   /** Starts a provider; it joins the wildcard listeners that stand (WSD-INST-9). One that fails to start is left out. */
@@ -107,21 +108,24 @@ export class Switch {
     const upcalls = new UpcallTable()
     const data = provider.startup({ version: SPI_VERSION, upcalls })
     if (!data.ok) {
-      this.#reports.push({ name: provider.name, error: data.error })
+      this.#reports.set(provider, { name: provider.name, error: data.error })
       return
     }
     const { description, limits } = data.value
     const addresses = provider.addressList()
     if (!addresses.ok || limits.regionBytes < MIN_REGION_BYTES) {
       provider.cleanup()
-      this.#reports.push({ name: provider.name, error: addresses.ok ? WSA.WSAEINVAL : addresses.error })
+      this.#reports.set(provider, {
+        name: provider.name,
+        error: addresses.ok ? WSA.WSAEINVAL : addresses.error,
+      })
       return
     }
     const entry = started(provider, description, limits, upcalls)
     this.#environment.misses.clear()
     this.#providers.push(entry)
     this.#routes.set(entry, addresses.value)
-    this.#reports.push({ name: provider.name, description })
+    this.#reports.set(provider, { name: provider.name, description })
     for (const listener of this.#listeners) if (listener.isWildcardListener) listener.serve(entry)
   }
 
@@ -155,6 +159,7 @@ export class Switch {
     const at = this.#providers.findIndex((entry) => entry.provider === provider)
     const [entry] = at < 0 ? [] : this.#providers.splice(at, 1)
     if (entry === undefined) return WSA.WSAEINVAL
+    this.#reports.delete(provider)
     this.#routes.delete(entry)
     this.#environment.misses.clear()
     for (const listener of this.#listeners) listener.reroute()

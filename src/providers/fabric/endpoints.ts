@@ -17,6 +17,8 @@ const NO_COUNTERS: FabricCounters = {
 
 /** Who hears of what happens at the endpoints. */
 export interface EventSink {
+  /** libfabric has answered that it does not run here, with this errno. */
+  unavailable(errno: number): void
   /** Somebody wants a link, at this listener. */
   asked(request: number, listener: number): void
   link(id: number): Link | undefined
@@ -31,6 +33,8 @@ export class Endpoints implements Notifiable {
   readonly #sink: EventSink
   #fabric: Fabric | undefined
   #events = new Int32Array(2)
+  /** Tells of the answer that nobody has heard yet. */
+  #answer: Watcher | undefined
   #watcher: Watcher | undefined
   #index = -1
   /** True inside {@link progress}. */
@@ -64,11 +68,27 @@ export class Endpoints implements Notifiable {
     this.#events = new Int32Array(fabric.events())
     this.#index = this.#turns.add(this)
     this.#turns.poller.addSource(fabric.source, this.#spinNanoseconds)
+    if (fabric.answeredFd < 0) return
+    this.#answer = this.#turns.watch(fabric.answeredFd, () => {
+      this.#heard()
+      if (!this.open()) this.#sink.unavailable(-fabric.open())
+    })
+  }
+
+  #heard(): void {
+    this.#answer?.close()
+    this.#answer = undefined
+  }
+
+  /** libfabric has answered, and whoever had to know of it does: {@link open} does not wait. */
+  get answered(): boolean {
+    return this.#answer === undefined && this.fabric.answered
   }
 
   /** Waits for libfabric's first answer where it is not there yet; false when it does not run here. */
   open(): boolean {
     if (this.fabric.open() !== 0) return false
+    this.#heard()
     this.#watcher ??= this.#turns.watch(this.fabric.eventFd, () => {
       // The poller looks for work after every wake-up.
     })
@@ -79,6 +99,7 @@ export class Endpoints implements Notifiable {
     const fabric = this.fabric
     this.#turns.remove(this.#index)
     this.#turns.poller.removeSource(fabric.source)
+    this.#heard()
     this.#watcher?.close()
     this.#watcher = undefined
     this.#fabric = undefined

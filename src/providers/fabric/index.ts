@@ -25,6 +25,8 @@ export interface FabricOptions {
   readonly turns: Turns
   /** The networks it serves: where connections go to and come from. Asked again when addresses change. */
   readonly networks: () => readonly ServedSubnet[]
+  /** Called at most once, in a turn of its own: libfabric has answered that it has no such provider here, and why. */
+  readonly unavailable?: (reason: string) => void
   /** True: `startup` waits for libfabric, a tenth of a second or more; otherwise the first connects may find it starting. */
   readonly patient?: boolean
   /** The longest spin before sleeping, in µs, while no peer of this host is waited for; 0 never spins. */
@@ -41,10 +43,10 @@ export function fabric(options: FabricOptions): FabricProvider {
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const clock = options.clock ?? systemClock
   const description = `libfabric ${native.version}, provider ${provider}, between hosts`
-  const { turns, networks, patient = false, spinMicroseconds = 200 } = options
+  const { turns, networks, unavailable = () => undefined, patient = false, spinMicroseconds = 200 } = options
   return new FabricProvider(
     endpoints,
-    { name: provider, description, patient, spinMicroseconds, networks },
+    { name: provider, description, patient, spinMicroseconds, networks, unavailable },
     turns,
     limits,
     clock,

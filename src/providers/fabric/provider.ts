@@ -1,3 +1,4 @@
+import { getSystemErrorName } from 'node:util'
 import { SPI_VERSION, WSA, failure, isWildcard, success } from '../../spi/index.ts'
 import type {
   ConnectionRequest,
@@ -68,6 +69,8 @@ export interface FabricPurpose {
   readonly spinMicroseconds: number
   /** Where connections go to, and come from. */
   readonly networks: () => readonly ServedSubnet[]
+  /** Called at most once, in a turn of its own: libfabric has answered that it has no such provider here. */
+  readonly unavailable: (reason: string) => void
 }
 
 /**
@@ -164,9 +167,8 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
 
   probe(address: SocketAddress): readonly ProbeStep[] {
     const what = `libfabric's ${this.#purpose.name}`
-    const detail = 'does not run here, or has not answered yet'
-    if (!this.fabric.answered) return [{ what, status: WSA.WSATRY_AGAIN, detail }]
-    if (!this.#endpoints.open()) return [{ what, status: WSA.WSAENETDOWN, detail }]
+    if (!this.#endpoints.answered) return [{ what, status: WSA.WSATRY_AGAIN, detail: 'has not answered yet' }]
+    if (!this.#endpoints.open()) return [{ what, status: WSA.WSAENETDOWN, detail: 'does not run here' }]
     const devices = this.#endpoints.devices.map(({ name, address: at }) => `${name} (${at})`).join(', ')
     const runs: ProbeStep = { what, status: 0, detail: `${this.#purpose.description}, on ${devices}` }
     if (this.#routes.leadsTo(address, 'up')) return [runs, { what: 'link', status: 0, detail: 'stands' }]
@@ -222,7 +224,7 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
    * @returns false where it is to be asked again, because libfabric has not answered yet.
    */
   reach(local: SocketAddress, destination: SocketAddress): boolean {
-    if (!this.fabric.answered) return false
+    if (!this.#endpoints.answered) return false
     if (this.#served.has(destination)) this.#linkTo(local, destination)
     return true
   }
@@ -236,7 +238,7 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
     const service = serviceOf(this.#purpose.name, destination.port)
     if (service === 0) return failure(WSA.WSAETIMEDOUT)
     // A server that starts may wait a moment; a connect goes another way.
-    if (!this.fabric.answered) return failure(WSA.WSATRY_AGAIN)
+    if (!this.#endpoints.answered) return failure(WSA.WSATRY_AGAIN)
     if (!this.#endpoints.open()) return failure(WSA.WSAENETDOWN)
     const id = this.fabric.connect(local.address, destination.address, service)
     if (id < 0) return failure(resourceCode(-id))
@@ -302,6 +304,13 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
   }
 
   // --- EventSink ----------------------------------------------------------------------------------------------------
+
+  unavailable(errno: number): void {
+    const { name, description } = this.#purpose
+    this.#purpose.unavailable(
+      `${description}: nothing here that ${name} runs on (${getSystemErrorName(-errno)})`,
+    )
+  }
 
   link(id: number): Link | undefined {
     return this.#links.get(id)
