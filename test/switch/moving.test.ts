@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 
-import { WSA } from '../../src/spi/index.ts'
+import { SPI_VERSION, WSA } from '../../src/spi/index.ts'
 import type { Result } from '../../src/spi/index.ts'
 import { LoopbackNetwork } from '../../src/providers/loopback/index.ts'
-import type { Session } from '../../src/switch/session/session.ts'
+import { decodePacked } from '../../src/switch/session/packed.ts'
+import { Session } from '../../src/switch/session/session.ts'
+import { UpcallTable } from '../../src/switch/upcall-table.ts'
 import { Pattern } from '../support/pattern.ts'
 import { FakeClock, settle } from './fake-clock.ts'
 import { CLIENT, Host, SERVER, SUBNET, LIMITS } from './host.ts'
@@ -325,6 +327,40 @@ describe('a hand-over that comes to nothing', () => {
     hosts[2].switch.resume('san', 'IPv4', packed.value, (result) => answers.push(result))
     await settle(8)
     assert.deepEqual(answers, [{ ok: false, error: WSA.WSAECONNRESET }])
+  })
+
+  test('does not look at the new memory before its new owner has said that it goes on', async () => {
+    const { network, client, server } = await world()
+    client.say('before ')
+    assert.equal(server.hear().text, 'before ')
+    const { results } = suspend(client, PIDS[2])
+    await settle(8)
+    const [bytes] = results
+    assert.ok(bytes?.ok)
+    const packed = decodePacked(bytes.value)
+    assert.ok(packed !== undefined)
+    const limits = { ...LIMITS, duplicates: true }
+    const provider = loopback({ network, subnets: [SUBNET], limits, processId: PIDS[2] })
+    assert.ok(provider.startup({ version: SPI_VERSION, upcalls: new UpcallTable() }).ok)
+    const made = provider.socket({ family: 'IPv4', duplicate: packed.duplicate })
+    assert.ok(made.ok)
+    const socket = made.value
+    await settle()
+    const memory = socket.memory()
+    assert.ok(memory.ok)
+    // A signal that says nothing, as an old one that is late.
+    assert.equal(socket.signal(), 0)
+    await settle()
+    assert.deepEqual(server.hear(), { text: '', then: 'more' })
+    assert.equal(server.session.isMoving, true)
+    const { peerHello, role } = packed
+    const there = new End(
+      new Session({ socket, memory: memory.value, limits, peerHello, role, resumed: packed }),
+    )
+    await settle(8)
+    there.say('after')
+    await settle()
+    assert.deepEqual(server.hear(), { text: 'after', then: 'more' })
   })
 
   test('because the provider fails goes on here, over the same memory', async () => {

@@ -156,10 +156,12 @@ export class Mover {
     return packed
   }
 
-  // The provider gives new memory when the new owner is there; the flag of the old one goes when it has thought better of it.
+  // The provider gives new memory when the new owner is there, and its header says something when the owner does; the flag of the
+  // old one goes when it has thought better of it.
   #lookForOwner(): void {
     const memory = this.#parts.socket.memory()
     if (memory.ok && memory.value !== this.#parkedAt) {
+      if ((flagsIn(memory.value) & layout.FLAG_RESUMED) === 0) return
       this.#halves.rejoin(memory.value)
       this.#notice(layout.FLAG_RESUMED, layout.FLAG_SUSPENDED)
       this.#run('resumed')
