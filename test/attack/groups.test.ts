@@ -189,7 +189,9 @@ test('a link whose peer only says that it is that process does not see the secre
     limits: { ...DEFAULT_LIMITS, moveMs: 20 },
     links: [link as unknown as Link],
     mayLink: () => true,
+    turns: { schedule: setImmediate },
     native: {
+      listen: () => -98, // EADDRINUSE: nobody can call us
       connect: (name: string) => {
         connected.push(name)
         return -111 // ECONNREFUSED: nobody waits there

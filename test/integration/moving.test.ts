@@ -6,7 +6,11 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
 import { FD_CONNECT, WSA } from '../../src/spi/index.ts'
+import type { Result } from '../../src/spi/index.ts'
+import type { Link } from '../../src/providers/shm/link.ts'
 import { MAX_EXPECTED, drawTicket } from '../../src/providers/shm/moving.ts'
+import type { ShmProvider } from '../../src/providers/shm/index.ts'
+import { Summons, summon } from '../../src/providers/shm/summons.ts'
 import { NetworkEvent } from '../../src/switch/network-event.ts'
 import { Session } from '../../src/switch/session/session.ts'
 import { createSwitch } from '../../src/switch/switch.ts'
@@ -206,4 +210,60 @@ test('a peer that says of all its connections that they move costs a bounded num
   ends.pop()?.()
   assert.equal(provider.passages.expect(first, socket), undefined, 'a name that somebody else waits under')
   for (const end of ends) end()
+})
+
+/** Whatever was on its way before has been dealt with. */
+async function turnOf(provider: ShmProvider): Promise<void> {
+  await new Promise<void>(provider.schedule)
+  await new Promise(setImmediate)
+}
+
+test(
+  'who comes before the peer has opened hears when it does, without waiting for a timer',
+  { timeout: 30_000 },
+  async () => {
+    const provider = shmProvider({ clock: { now: () => 0, after: () => () => undefined } })
+    const ticket = drawTicket()
+    const whom = { isParked: true, rejoin: () => undefined, abandoned: () => undefined }
+    let results: Result<Link>[] = []
+    const opened = new Promise<void>((resolve) => {
+      provider.passages.knock({ processId: process.pid, peerPid: process.pid, ticket }, new Set(), (link) => {
+        results = [...results, link]
+        resolve()
+      })
+    })
+    await turnOf(provider)
+    assert.deepEqual(results, [], 'nobody has opened')
+    const stop = provider.passages.expect(ticket, whom)
+    await opened
+    assert.deepEqual(
+      results.map(({ ok }) => ok),
+      [true],
+    )
+    stop?.()
+    provider.passages.close()
+    for (const link of provider.links) link.fail(WSA.WSA_OPERATION_ABORTED)
+  },
+)
+
+test('only the process that is waited for can say that it has opened', { timeout: 30_000 }, async () => {
+  const provider = shmProvider()
+  const { native } = provider
+  let stranger = 0
+  const [name, later] = [drawTicket().summons, drawTicket().summons]
+  const deaf = new Summons(provider, name, process.ppid, () => {
+    stranger += 1
+  })
+  const heard = new Promise<void>((resolve) => {
+    const summons = new Summons(provider, later, process.pid, () => {
+      summons.close()
+      resolve()
+    })
+  })
+  summon(native, name)
+  summon(native, later)
+  await heard
+  await turnOf(provider)
+  assert.equal(stranger, 0)
+  deaf.close()
 })

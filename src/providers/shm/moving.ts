@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { MOVE_PREFIX } from './names.ts'
 
-/** How often the next process knocks until the peer has opened, in ms. */
-export const KNOCK_MS = 2
+/** How often the next process looks whether the peer is there, in ms; that it has opened it is told. */
+export const LOOK_MS = 20
 /** Connections whose peer has moved, waiting at a time. */
 export const MAX_EXPECTED = 64
 
 const NAME_BYTES = 8
 const SECRET_BYTES = 16
-export const TICKET_BYTES = NAME_BYTES + SECRET_BYTES
+export const TICKET_BYTES = NAME_BYTES + SECRET_BYTES + NAME_BYTES
 
 /**
  * What a process that leaves a connection draws, and tells the peer and the next process: the name under which they meet, and
@@ -19,6 +19,8 @@ export interface Ticket {
   /** The rendezvous that the peer offers. */
   readonly name: string
   readonly secret: Uint8Array
+  /** Where the next process hears that the peer has opened. */
+  readonly summons: string
 }
 
 export function drawTicket(): Ticket {
@@ -27,8 +29,17 @@ export function drawTicket(): Ticket {
 
 /** @param bytes A private copy of {@link TICKET_BYTES}. */
 export function ticketIn(bytes: Uint8Array): Ticket {
-  const name = MOVE_PREFIX + Buffer.from(bytes.subarray(0, NAME_BYTES)).toString('hex')
-  return { bytes, name, secret: bytes.subarray(NAME_BYTES) }
+  const secretEnd = NAME_BYTES + SECRET_BYTES
+  return {
+    bytes,
+    name: nameOf(bytes.subarray(0, NAME_BYTES)),
+    secret: bytes.subarray(NAME_BYTES, secretEnd),
+    summons: nameOf(bytes.subarray(secretEnd)),
+  }
+}
+
+function nameOf(bytes: Uint8Array): string {
+  return MOVE_PREFIX + Buffer.from(bytes).toString('hex')
 }
 
 /** What `duplicate` answers: for which process it is, who the peer is, and the ticket. */

@@ -7,12 +7,13 @@ import { connectCode } from './errno.ts'
 import type { Incoming } from './incoming.ts'
 import type { Link } from './link.ts'
 import type { LinkMaker } from './link-host.ts'
-import { KNOCK_MS, MAX_EXPECTED, decodePassage } from './moving.ts'
+import { LOOK_MS, MAX_EXPECTED, decodePassage } from './moving.ts'
 import type { Passage, Ticket } from './moving.ts'
 import { Rendezvous } from './rendezvous.ts'
 import type { SlotRequest } from './request.ts'
 import { enterRendezvous } from './routes.ts'
 import { Slot } from './slot.ts'
+import { Summons, summon } from './summons.ts'
 
 export interface PassageHost extends LinkMaker {
   /** The links that stand, both roles. */
@@ -49,11 +50,12 @@ export class Passages {
    *
    * @returns takes it away; undefined when too many are offered.
    */
-  expect({ name, secret }: Ticket, whom: Expecting): Cancel | undefined {
+  expect({ name, secret, summons }: Ticket, whom: Expecting): Cancel | undefined {
     // Each costs a descriptor, and a hostile peer can make all its connections move.
     if (this.#expected.size >= MAX_EXPECTED || this.#expected.has(name)) return undefined
     const rendezvous = new Rendezvous(this.#host, name, acceptingLinks(this.#host, name))
     if (rendezvous.open() !== 0) return undefined
+    summon(this.#host.native, summons)
     const stop = (): void => {
       cancelTimer()
       rendezvous.close()
@@ -85,7 +87,7 @@ export class Passages {
   }
 
   /**
-   * Knocks where the peer of a connection that moved here waits, until it opens or the time is up.
+   * Knocks where the peer of a connection that moved here waits: at once, and when it says that it has opened.
    *
    * @param tried Links to that process at whose other end it does not wait.
    */
@@ -94,19 +96,31 @@ export class Passages {
     tried: ReadonlySet<Link>,
     opened: (link: Result<Link>) => void,
   ): Cancel {
-    const { clock, limits } = this.#host
+    const { clock, limits, turns } = this.#host
     const until = clock.now() + limits.moveMs
-    let cancel: Cancel
+    let isOver = false
+    let cancelTimer: Cancel | undefined
+    const stop = (): void => {
+      isOver = true
+      cancelTimer?.()
+      summons.close()
+    }
     const knock = (): void => {
+      if (isOver) return
       const link = isAlive(peerPid) ? this.#enter(ticket.name, peerPid, tried) : failure(WSA.WSAECONNRESET)
-      const notYet = !link.ok && link.error === WSA.WSAETIMEDOUT && clock.now() < until
-      if (notYet) cancel = clock.after(KNOCK_MS, knock)
-      else opened(link)
+      if (!link.ok && link.error === WSA.WSAETIMEDOUT && clock.now() < until) return
+      stop()
+      opened(link)
     }
-    cancel = clock.after(0, knock)
-    return () => {
-      cancel()
+    // Nobody tells us that the peer has died.
+    const look = (): void => {
+      cancelTimer = clock.after(LOOK_MS, look)
+      knock()
     }
+    // First, so that it either finds us waiting or is found.
+    const summons = new Summons(this.#host, ticket.summons, peerPid, knock)
+    turns.schedule(look)
+    return stop
   }
 
   // A link costs memory and descriptors: where there is one already, it carries this connection, too.
