@@ -17,9 +17,11 @@ import { createSwitch } from '../../src/switch/switch.ts'
 import { Pattern } from '../support/pattern.ts'
 import { shmProvider } from '../support/shm-provider.ts'
 import { tcpAddresses } from '../support/tcp-addresses.ts'
+import { within } from '../support/waiting.ts'
 import { PEER_HELLO } from './mover.ts'
 import type { Cargo, Order, Word } from './mover.ts'
 
+const PATIENCE_MS = 30_000
 const LIMITS = { regionBytes: 1216, maxMemoryBytes: 1 << 20, pieceBytes: 1 << 16, duplicates: true }
 const PROGRAM = fileURLToPath(import.meta.resolve(`./mover${import.meta.url.slice(-3)}`))
 
@@ -37,7 +39,8 @@ class Mover {
   }
 
   async hear(): Promise<Word> {
-    const [word] = (await once(this.child, 'message')) as [Word]
+    const heard = once(this.child, 'message') as Promise<[Word]>
+    const [word] = await within(heard, PATIENCE_MS, 'an answer of the other process')
     return word
   }
 
@@ -91,9 +94,10 @@ class Client {
 
   async until(heard: () => boolean): Promise<void> {
     while (!heard()) {
-      await new Promise<void>((resolve) => {
+      const told = new Promise<void>((resolve) => {
         this.#waiting.push(resolve)
       })
+      await within(told, PATIENCE_MS, () => `more, with ${this.sent} bytes sent and ${this.heard} heard`)
     }
   }
 }
@@ -117,7 +121,7 @@ async function connected(first: Mover): Promise<{ client: Client; links: () => n
   })
   const accepted = first.hear()
   socket.connect(server, new Uint8Array())
-  assert.equal(await outcome, 0)
+  assert.equal(await within(outcome, PATIENCE_MS, 'the connect to end'), 0)
   const memory = socket.memory()
   assert.ok(memory.ok)
   const parts = {

@@ -1,17 +1,26 @@
 import assert from 'node:assert/strict'
 import net from 'node:net'
-import { describe, test } from 'node:test'
+import { afterEach, describe, test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 
 import { WSA } from '../../src/spi/index.ts'
 import type { HostSocket, SocketAddress, Status, Stream, TcpipArrival } from '../../src/spi/index.ts'
 import { tcpip } from '../../src/providers/tcpip/index.ts'
-import { deferred } from '../support/waiting.ts'
+import { deferred, eventually, within } from '../support/waiting.ts'
 
 const provider = tcpip()
 /** What a stream reads ahead of its reader, and what it is brought in one piece at most. */
 const WINDOW_BYTES = 64 << 10
+/** How long anything here may take, in ms: the machine is busy, and a test that waits in vain must say so and end. */
+const PATIENCE_MS = 30_000
 const LOCAL: SocketAddress = { family: 'IPv4', address: '127.0.0.1', port: 0 }
+
+/** Ends what a test that failed has left; whatever is over already does not mind. */
+let leftovers: (() => void)[] = []
+afterEach(() => {
+  for (const end of leftovers) end()
+  leftovers = []
+})
 
 /** Reads, and waits for what is to be read. */
 class Reader {
@@ -21,6 +30,9 @@ class Reader {
 
   constructor(stream: Stream) {
     this.stream = stream
+    leftovers.push(() => {
+      stream.reset()
+    })
     stream.attach({
       readable: () => {
         this.#told.resolve(undefined)
@@ -41,7 +53,7 @@ class Reader {
       const length = this.stream.readInto(target, done, bytes - done)
       done += length
       if (length === 0 && this.stream.readEnd() !== 'more') break
-      if (length === 0) await told
+      if (length === 0) await within(told, PATIENCE_MS, () => `byte ${done} of ${bytes}`)
     }
     return target.subarray(0, done)
   }
@@ -52,7 +64,7 @@ class Reader {
       while (this.stream.read(1 << 16) !== undefined) continue
       const end = this.stream.readEnd()
       if (end !== 'more') return end
-      await told
+      await within(told, PATIENCE_MS, 'the end of the stream')
     }
   }
 
@@ -63,7 +75,7 @@ class Reader {
       const taken = this.stream.write([bytes], 0, done)
       assert.ok(taken >= 0, `write answers ${taken}`)
       done += taken
-      if (done < bytes.length) await room
+      if (done < bytes.length) await within(room, PATIENCE_MS, () => `room for byte ${done}`)
     }
   }
 }
@@ -82,9 +94,15 @@ function listen(address = LOCAL): Listening {
       assert.fail('a listener never connects')
     },
     arrived(arrival) {
+      leftovers.push(() => {
+        arrival.stream.reset()
+      })
       arrivals.push(arrival)
       told.resolve(undefined)
     },
+  })
+  leftovers.push(() => {
+    socket.close()
   })
   assert.equal(socket.bind(address), 0)
   assert.equal(socket.listen(8), 0)
@@ -95,7 +113,7 @@ function listen(address = LOCAL): Listening {
     local: local.value,
     async next() {
       while (arrivals.length === 0) {
-        await told.promise
+        await within(told.promise, PATIENCE_MS, 'a connection to arrive')
         told = deferred()
       }
       return arrivals.shift()!
@@ -103,23 +121,38 @@ function listen(address = LOCAL): Listening {
   }
 }
 
-function connect(
-  destination: SocketAddress,
-  bound?: SocketAddress,
-): { readonly socket: HostSocket; readonly outcome: Promise<{ status: Status; stream?: Stream }> } {
+interface Connecting {
+  readonly socket: HostSocket
+  readonly outcome: Promise<{ status: Status; stream?: Stream }>
+  /** The application has heard of the outcome. */
+  isTold(): boolean
+}
+
+function connect(destination: SocketAddress, bound?: SocketAddress): Connecting {
+  let isTold = false
   const outcome = deferred<{ status: Status; stream?: Stream }>()
   const socket = provider.socket(bound?.family ?? destination.family, {
     connected(status, stream) {
+      isTold = true
       outcome.resolve(stream === undefined ? { status } : { status, stream })
     },
     arrived() {
       assert.fail('it does not listen')
     },
   })
+  leftovers.push(() => {
+    socket.close()
+  })
   if (bound !== undefined) assert.equal(socket.bind(bound), 0)
   const status = socket.connect(destination)
   if (status !== 0) outcome.resolve({ status })
-  return { socket, outcome: outcome.promise }
+  return {
+    socket,
+    isTold: () => isTold,
+    get outcome() {
+      return within(outcome.promise, PATIENCE_MS, 'the connect to end')
+    },
+  }
 }
 
 async function pair(): Promise<readonly [Reader, Reader]> {
@@ -193,7 +226,8 @@ describe('TCP/IP for applications that are no net programs', () => {
     // What the kernel and the window take is far less than what is offered.
     assert.ok(one.stream.bytesWritten < bytes.length)
     assert.ok(one.stream.unsent > 0)
-    while (other.stream.available < WINDOW_BYTES) await setImmediate()
+    const ahead = (): boolean => other.stream.available >= WINDOW_BYTES
+    await eventually(ahead, PATIENCE_MS, () => `${WINDOW_BYTES} bytes to be read ahead`)
     // Stopped there; and it is not begun again for every byte that is read.
     const seen = other.stream.readInto(Buffer.alloc(1), 0, 1)
     for (let turn = 0; turn < 50; turn++) await setImmediate()
@@ -306,20 +340,13 @@ describe('TCP/IP for applications that are no net programs', () => {
 
   test('a socket closed while it connects is heard of no more', async () => {
     const listening = listen()
-    const { socket, outcome } = connect(listening.local)
-    let told = false
-    void outcome.then(() => {
-      told = true
-    })
-    socket.close()
+    const attempt = connect(listening.local)
+    attempt.socket.close()
     // Whether the kernel had accepted it already is its own business; a later connection proves that time has passed.
     const { stream } = await connect(listening.local).outcome
     assert.ok(stream)
-    assert.equal(told, false)
+    assert.equal(attempt.isTold(), false)
     stream.reset()
     listening.socket.close()
-    void listening.next().then(({ stream: late }) => {
-      late.reset()
-    })
   })
 })
