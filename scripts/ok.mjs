@@ -17,7 +17,17 @@ function testFiles(folder) {
 const node = process.execPath
 const steps = [
   ['build', [node, 'scripts/build.mjs', '--no-native']],
-  ['lint', [node, 'node_modules/eslint/bin/eslint.js', '.', '--cache', '--cache-location', 'node_modules/.cache/eslint/']],
+  [
+    'lint',
+    [
+      node,
+      'node_modules/eslint/bin/eslint.js',
+      '.',
+      '--cache',
+      '--cache-location',
+      'node_modules/.cache/eslint/',
+    ],
+  ],
   ['layers', [node, 'dist/scripts/check-layers.js']],
   ['contract', [node, 'dist/scripts/check-contract.js']],
   ['states', [node, 'dist/scripts/draw-states.js', '--check']],
@@ -45,5 +55,11 @@ if (!existsSync(join(root, 'prebuilds', `${process.platform}-${process.arch}`)))
   console.log('\nNo native code for this platform: what needs it was not exercised.')
 }
 // The spec reporter repeats what failed at the end, where a log that was cut still has it.
-run('tests', [node, '--test', '--test-reporter=spec', '--test-concurrency=2', ...testFiles(join(root, 'dist')).sort()])
+run('tests', [
+  node,
+  '--test',
+  '--test-reporter=spec',
+  '--test-concurrency=2',
+  ...testFiles(join(root, 'dist')).sort(),
+])
 process.exit(failed ? 1 : 0)

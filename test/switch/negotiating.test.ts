@@ -96,6 +96,16 @@ describe('the initiator', () => {
 })
 
 describe('the acceptor', () => {
+  test('RACE-28 that fails once it has answered resets: the initiator sees no end of a stream that nobody sent', async () => {
+    const host = new Host()
+    const raw = new RawPeer(host.network).listen(SERVER, () => ({ decision: 'CF_ACCEPT', calleeData: HELLO }))
+    const attempt = host.connect(SERVER)
+    await settle()
+    raw.accepted[0]!.socket.close()
+    await settle()
+    assert.equal(attempt.end.hear().then, 'reset')
+  })
+
   test('WSD-NEG-8 WSD-NEG-9 has posted its receive by the time the initiator can answer', async () => {
     const host = new Host()
     host.listen(SERVER)

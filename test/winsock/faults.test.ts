@@ -80,7 +80,10 @@ async function talk({ winsock }: Program, address: SocketAddress, key: number): 
     const heard = readToEnd(socket)
     await Promise.all([socket.blocking.send(said).then(() => socket.shutdown(SD_SEND)), heard])
     const echo = await heard
-    assert.ok(echo.equals(said), `${echo.length} of ${said.length} bytes came back, or others`)
+    assert.ok(
+      echo.equals(said),
+      `${echo.length} of ${said.length} bytes came back, or others, over ${socket.provider ?? 'nobody'}`,
+    )
     return socket.provider ?? 'nobody'
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error) || !String(error.code).startsWith('WSA')) throw error

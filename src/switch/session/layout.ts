@@ -31,7 +31,7 @@ export const ADOPTED_GENERATION = 17
 /** The newest block that was read to its end. */
 export const BLOCK_TAKEN = 18
 
-/** The initiator goes through with the connection. */
+/** The owner takes the connection: the initiator goes through with it, the acceptor has seen that. */
 export const FLAG_OPEN = 1
 /** No byte follows the produced cursor. */
 export const FLAG_END = 2

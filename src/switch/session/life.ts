@@ -78,11 +78,12 @@ export class Life {
     return (flags & layout.FLAG_ABORT) !== 0 || this.#died(flags)
   }
 
-  // The kernel closes the sockets of a process that dies: with a reset where it had bytes unread, else with an end. Where the
-  // transport failed, an end would be a guess.
+  // The kernel closes the sockets of a process that dies: with a reset where nobody had accepted them yet, or where bytes were
+  // unread, else with an end. Where the transport failed, an end would be a guess.
   #died(flags: number): boolean {
     if (this.#peer === 'there' || (flags & layout.FLAG_CLOSED) !== 0) return false
-    return this.#peer === 'lost' || this.#halves.sender.unread || this.#halves.isExposed
+    const wasTaken = (flags & layout.FLAG_OPEN) !== 0
+    return this.#peer === 'lost' || !wasTaken || this.#halves.sender.unread || this.#halves.isExposed
   }
 
   readEnd(): 'more' | 'end' | 'reset' {

@@ -166,6 +166,11 @@ export class Sender {
     return this.#produced !== Atomics.load(this.#memory.receive.words, this.#peerWord + layout.CONSUMED)
   }
 
+  /** Says that this end takes the connection; the peer sees it with the next signal. */
+  open(): void {
+    this.#setFlags(this.#flags | layout.FLAG_OPEN)
+  }
+
   /** Sets flags the peer is to see, and tells it. */
   raise(flags: number): void {
     if ((this.#flags & flags) === flags) return

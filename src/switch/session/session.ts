@@ -290,6 +290,7 @@ export class Session implements Stream {
     if (this.#life.state !== 'negotiating') return true
     if ((this.#halves.receiver.flags & layout.FLAG_OPEN) !== 0) {
       this.#life.move('agreed')
+      this.#halves.sender.open()
       this.#owner?.agreed?.()
       return true
     }
