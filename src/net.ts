@@ -2,6 +2,7 @@
  * `sockswitch/net`: `node:net` with the switch under the sockets and servers made here, and only under them. Everything
  * that is not about making them is Node's own.
  */
+import diagnostics from 'node:diagnostics_channel'
 import net from 'node:net'
 import { processSwitch, warnUnavailable } from './compose/process-switch.ts'
 import { inspectConnections } from './faces/net/held-arrivals.ts'
@@ -79,6 +80,9 @@ export function createServer(...args: unknown[]): Server {
   return new Server(...(args as ConstructorParameters<typeof Server>))
 }
 
+/** Where `net.connect` tells of the sockets that it makes. */
+const clientSockets = diagnostics.channel('net.client.socket')
+
 type ConnectArguments = Parameters<typeof net.connect>
 
 /** As `net.connect`: `(options, listener?)`, `(port, host?, listener?)` or `(path, listener?)`. */
@@ -89,6 +93,7 @@ export function connect(...args: unknown[]): Socket {
   const [first] = args
   const options = typeof first === 'object' && first !== null ? (first as net.NetConnectOpts) : undefined
   const socket = new Socket(options)
+  if (clientSockets.hasSubscribers) clientSockets.publish({ socket })
   if (options?.timeout) socket.setTimeout(options.timeout)
   return (socket.connect as (...args: unknown[]) => Socket)(...args)
 }

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import { appendFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { Liveness } from '../base/liveness.ts'
@@ -41,12 +42,15 @@ export interface ProcessSwitch {
 /** Only one copy of sockswitch may sit under `node:net`, however often and in whatever format it was loaded. */
 const KEY = Symbol.for('sockswitch.process.1')
 
+/** What wakes us later is of nobody's context: not of the one in which the switch happens to be used first. */
+const apart = new AsyncResource('SOCKSWITCH', { requireManualDestroy: true })
+
 type Holder = Record<symbol, ProcessSwitch | { readonly unavailable: string } | undefined>
 
 /** The process's switch, made at first use; or why there is none and everything stays on TCP/IP. */
 export function processSwitch(): ProcessSwitch | { readonly unavailable: string } {
   const holder = globalThis as unknown as Holder
-  return (holder[KEY] ??= compose())
+  return (holder[KEY] ??= apart.runInAsyncScope(compose))
 }
 
 /**
@@ -135,6 +139,7 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
     },
     claim(owner) {
       claimed.add(owner)
+      face.claimed(owner)
     },
     inspect: inspectConnections,
   }

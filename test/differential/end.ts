@@ -1,6 +1,9 @@
-/** Runs one end of a scenario, or both: `end.js NAME server|client|both`. The test that starts it relays between ends. */
+/**
+ * Runs one end of a scenario, or both: `end.js NAME server|client|both [explicit]`, where `explicit` opens that door. The test
+ * that starts it relays between ends.
+ */
 import http from 'node:http'
-import net from 'node:net'
+import nodeNet from 'node:net'
 import { leave, onHeard, say, stay } from '../support/app-side.ts'
 import { Mailbox } from '../support/waiting.ts'
 import { SCENARIOS } from './scenarios.ts'
@@ -27,7 +30,8 @@ function sideOf(role: Role, box: Mailbox, tell: (name: string, value: unknown) =
   }
 }
 
-const [name, role] = process.argv.slice(2)
+const [name, role, door] = process.argv.slice(2)
+const net = door === 'explicit' ? (await import('./explicit-door.ts')).openExplicitDoor() : nodeNet
 const scenario = SCENARIOS.find((candidate) => candidate.name === name)
 if (scenario === undefined) throw new Error(`Cannot run scenario '${name ?? ''}': there is none`)
 

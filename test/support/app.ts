@@ -16,7 +16,8 @@ export const REGISTER = fileURLToPath(new URL('../../register.cjs', import.meta.
 export type Message = Readonly<Record<string, unknown>>
 
 export interface AppOptions {
-  readonly switched: boolean
+  /** True: all of the program, by preload. 'explicit': what it opens that door for; it reports, too. */
+  readonly switched: boolean | 'explicit'
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
   /** What runs it, such as `ip netns exec NAME`; it takes the program's place. */
@@ -61,7 +62,7 @@ export class App {
   #stderr = ''
 
   constructor(script: string, options: AppOptions) {
-    if (options.switched && !existsSync(REGISTER)) {
+    if (options.switched === true && !existsSync(REGISTER)) {
       throw new Error(`Cannot start '${script}' switched: '${REGISTER}' is not built; run 'npm run build'`)
     }
     this.#script = script
@@ -179,14 +180,17 @@ export function beside(importMetaUrl: string, name: string): string {
  */
 const NOT_INHERITED = /^(NODE_OPTIONS|NODE_TEST_CONTEXT|SOCKSWITCH(?!_PROFILE$).*)$/
 
-function environment(switched: boolean, statsFile: string): Record<string, string | undefined> {
+function environment(
+  switched: AppOptions['switched'],
+  statsFile: string,
+): Record<string, string | undefined> {
   const inherited = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !NOT_INHERITED.test(name)),
   )
-  if (!switched) return inherited
+  if (switched === false) return inherited
   return {
     ...inherited,
-    NODE_OPTIONS: `--require ${JSON.stringify(REGISTER)}`,
+    ...(switched === true && { NODE_OPTIONS: `--require ${JSON.stringify(REGISTER)}` }),
     SOCKSWITCH_STATS_FILE: statsFile,
   }
 }

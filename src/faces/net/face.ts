@@ -96,6 +96,11 @@ export class NetFace {
     })
   }
 
+  /** Takes note of what was made under `owner` before this was installed. */
+  claimed(owner: object): void {
+    this.#native.learn(owner)
+  }
+
   listeners(): ListenerReport[] {
     return this.#listening.listeners()
   }

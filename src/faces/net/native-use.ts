@@ -34,6 +34,14 @@ export class NativeUse {
       this.#wrap(original, handle, context, isServer, hasActiveWrite)
   }
 
+  /** Takes note of the engines under the TLS socket `owner`: those that it was made with have not come by {@link #wrap}. */
+  learn(owner: object): void {
+    let { _handle: handle } = owner as { readonly _handle?: { readonly _parent?: object } | null }
+    for (; handle?._parent !== undefined; handle = handle._parent) {
+      this.#engines.set(handle._parent, handle as TlsWrap)
+    }
+  }
+
   #hookIsStreamBase(): void {
     const asked = (handle: TcpHandle): void => {
       this.asked(handle)

@@ -314,7 +314,9 @@ export const FLOW: readonly Scenario[] = [
         watch(side, socket, 'socket')
       }),
     async client(side) {
-      const socket = watch(side, side.net.connect({ ...(await target(side)), timeout: 30 }), 'socket')
+      const socket = side.net.connect({ ...(await target(side)), timeout: 30 })
+      await happens(socket, 'connect') // which may take longer than that
+      watch(side, socket, 'socket')
       socket.on('timeout', () => socket.destroy(new Error('idle')))
     },
   },

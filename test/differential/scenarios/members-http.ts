@@ -25,7 +25,8 @@ function noteIncoming(side: Side, when: string, message: IncomingMessage): void 
   side.log(`${when}: ${JSON.stringify({ ...facts, statusCode, statusMessage })}`)
   side.log(`${when}: ${lasting(message.headers)} ${lasting(message.headersDistinct)}`)
   side.log(`${when}: ${rawWithoutDate(message.rawHeaders)} ${rawWithoutDate(message.rawTrailers)}`)
-  side.log(`${when}: ${lasting(message.trailers)} ${lasting(message.trailersDistinct)}`)
+  // Whoever asks earlier gets what there is, for good.
+  if (complete) side.log(`${when}: ${lasting(message.trailers)} ${lasting(message.trailersDistinct)}`)
   // Node 26 has it.
   const { signal } = message as IncomingMessage & { signal?: AbortSignal }
   side.log(
@@ -131,8 +132,11 @@ export const HTTP_MEMBERS: readonly Scenario[] = [
         noteOutgoing(side, 'request finished', request)
       })
       request.end('question')
+      // In the very event: later more may have come, or not.
+      request.once('response', (response: IncomingMessage) => {
+        noteIncoming(side, 'response', response)
+      })
       const response = await answerTo(request)
-      noteIncoming(side, 'response', response)
       const body = await bodyOf(response)
       noteIncoming(side, `response with ${digest(body)}`, response)
       side.tell('over')
