@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { Places } from '../../src/base/places.ts'
+import { Quota } from '../../src/base/quota.ts'
 import type { Fabric } from '../../src/native/fabric.ts'
 import type { Turns } from '../../src/native/turns.ts'
 import { FabricConnection } from '../../src/providers/fabric/connection.ts'
@@ -48,7 +48,7 @@ function standing(role: Link['role']) {
     turns: { schedule: (job: () => void) => jobs.push(job) } as unknown as Turns,
     limits: DEFAULT_LIMITS,
     clock: new FakeClock(),
-    connections: new Places(9),
+    connections: new Quota(9),
     requested: (incoming) => asked.push(incoming),
     silenced: () => undefined,
     linkClosed: () => undefined,

@@ -8,7 +8,7 @@ import type {
   Status,
   WsaCode,
 } from '../../spi/index.ts'
-import type { Places } from '../../base/places.ts'
+import type { Quota } from '../../base/quota.ts'
 import { FurtherMemory } from '../../san/index.ts'
 import type { Connection, ConnectionOwner } from '../../san/index.ts'
 import * as layout from './layout.ts'
@@ -18,7 +18,7 @@ import type { Answer, FurtherPiece, Slot, SlotHolder } from './slot.ts'
 /** What a connection needs of the provider around it. */
 export interface ConnectionHost {
   /** For all its connections; each gives its own back when it closes. */
-  readonly connections: Places
+  readonly connections: Quota
   /** Nobody listens at the end of the link any more. */
   forget(link: Link): void
   /** Handles what has arrived, and tells nobody from inside this call. */

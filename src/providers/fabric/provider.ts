@@ -17,7 +17,7 @@ import type {
 } from '../../spi/index.ts'
 import type { Clock } from '../../base/clock.ts'
 import { unmapped } from '../../base/mapped-address.ts'
-import { Places } from '../../base/places.ts'
+import { Quota } from '../../base/quota.ts'
 import { SubnetSet } from '../../base/subnet-set.ts'
 import type { Fabric, FabricCounters, FabricDevice } from '../../native/fabric.ts'
 import type { Turns } from '../../native/turns.ts'
@@ -88,7 +88,7 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
   readonly bounds = BOUNDS
   readonly minMemoryBytes = layout.PAGE_BYTES
   readonly startups = new Startups()
-  readonly connections: Places
+  readonly connections: Quota
   readonly #purpose: FabricPurpose
   readonly #endpoints: Endpoints
   readonly #links = new Map<number, Link>()
@@ -109,7 +109,7 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
     this.schedule = turns.schedule
     this.limits = limits
     this.clock = clock
-    this.connections = new Places(limits.maxConnections)
+    this.connections = new Quota(limits.maxConnections)
     this.#routes = new Routes(clock, limits.silentMs)
     this.#endpoints = new Endpoints(makeFabric, turns, purpose.spinMicroseconds, this)
   }

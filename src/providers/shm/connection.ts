@@ -2,7 +2,7 @@ import { WSA, failure, success } from '../../spi/index.ts'
 import type { ConnectionMemory, MemoryRegion, RegisteredMemory, Result, Status } from '../../spi/index.ts'
 import type { Cancel } from '../../base/clock.ts'
 import { step } from '../../base/machine.ts'
-import type { Places } from '../../base/places.ts'
+import type { Quota } from '../../base/quota.ts'
 import { FurtherMemory } from '../../san/index.ts'
 import type { Connection, ConnectionOwner } from '../../san/index.ts'
 import { TRANSITIONS } from './connection-state.ts'
@@ -27,7 +27,7 @@ export interface Expecting {
 /** What a connection needs of the provider around it. */
 export interface ConnectionHost {
   /** For all its connections; each gives its own back when it closes. */
-  readonly connections: Places
+  readonly connections: Quota
   /** Where it waits for a peer that has moved. */
   readonly passages: Pick<Passages, 'expect'>
 }

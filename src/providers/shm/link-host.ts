@@ -1,10 +1,10 @@
 import type { WsaCode } from '../../spi/index.ts'
 import type { Clock } from '../../base/clock.ts'
+import type { Quota } from '../../base/quota.ts'
 import type { ShmNative } from '../../native/shm.ts'
 import type { Turns } from '../../native/turns.ts'
 import type { ShmLimits } from './limits.ts'
 import type { Link } from './link.ts'
-import type { ByteBudget } from './segments.ts'
 
 /** What a link needs of the provider around it. */
 export interface LinkHost {
@@ -12,7 +12,8 @@ export interface LinkHost {
   readonly turns: Turns
   readonly limits: ShmLimits
   readonly clock: Clock
-  readonly budget: ByteBudget
+  /** Bytes of shared memory that the process may allocate. */
+  readonly budget: Quota
   /** A slot without a holder was notified: a request, or the end of one nobody took. */
   requested(link: Link, id: number): void
   /** The link can carry no further connection. */

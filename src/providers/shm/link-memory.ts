@@ -3,11 +3,12 @@ import type { MemoryRegion, RegisteredMemory, Result, WsaCode } from '../../spi/
 import type { ShmNative } from '../../native/shm.ts'
 import { codeOf } from './errno.ts'
 import * as layout from './layout.ts'
+import { Quota } from '../../base/quota.ts'
 import { MemoryPool } from '../../base/memory-pool.ts'
 import type { Piece } from '../../base/memory-pool.ts'
 import { encodeMessage } from './messages.ts'
 import type { LinkMessage, SegmentUse } from './messages.ts'
-import { ByteBudget, SegmentTable, closeAll, viewSegment } from './segments.ts'
+import { SegmentTable, closeAll, viewSegment } from './segments.ts'
 import type { Segment } from './segments.ts'
 
 /** Where a slot lies: words and bytes of one side's segment, at this byte. */
@@ -38,18 +39,13 @@ export class LinkMemory {
    * @param fd The channel over which segments go to the peer.
    * @param readChannel Takes what has arrived there, such as a segment that the peer speaks of already.
    */
-  constructor(native: ShmNative, fd: number, budget: ByteBudget, maxBytes: number, readChannel: () => void) {
+  constructor(native: ShmNative, fd: number, budget: Quota, maxBytes: number, readChannel: () => void) {
     this.#native = native
     this.#fd = fd
     this.#maxBytes = maxBytes
     this.#readChannel = readChannel
     this.#own = new SegmentTable(budget)
-    this.#theirs = new SegmentTable(new ByteBudget(maxBytes))
-  }
-
-  /** Bytes that this side has allocated. */
-  get bytes(): number {
-    return this.#own.bytes
+    this.#theirs = new SegmentTable(new Quota(maxBytes))
   }
 
   /** Makes our segment 0; the caller sends and closes the descriptor. */
@@ -125,7 +121,14 @@ export class LinkMemory {
     const segment = piece === undefined ? undefined : this.#own.rings(piece.segment)
     if (piece === undefined || segment === undefined) return failure(WSA.WSAENOBUFS)
     const descriptor = ((piece.segment << PIECE_PAGES_SHIFT) | (piece.offset / layout.PAGE_BYTES)) >>> 0
-    return success({ bytes: segment.bytes, words: segment.words, offset: piece.offset, length: bytes, descriptor, piece })
+    return success({
+      bytes: segment.bytes,
+      words: segment.words,
+      offset: piece.offset,
+      length: bytes,
+      descriptor,
+      piece,
+    })
   }
 
   give(piece: Piece): void {
@@ -138,19 +141,25 @@ export class LinkMemory {
     const offset = (descriptor & ((1 << PIECE_PAGES_SHIFT) - 1)) * layout.PAGE_BYTES
     if (index >= this.#theirs.count) this.#readChannel()
     const segment = this.#theirs.rings(index)
-    if (segment === undefined || bytes <= 0 || offset + bytes > layout.RING_SEGMENT_BYTES) return failure(WSA.WSAEFAULT)
+    if (segment === undefined || bytes <= 0 || offset + bytes > layout.RING_SEGMENT_BYTES)
+      return failure(WSA.WSAEFAULT)
     return success({ bytes: segment.bytes, words: segment.words, offset, length: bytes })
   }
 
   #addSegment(bytes: number, use: SegmentUse): number | undefined {
     const native = this.#native
-    if (this.#fd < 0 || this.#own.bytes + bytes > this.#maxBytes || !this.#own.reserve(bytes)) return undefined
+    if (this.#fd < 0 || this.#own.bytes + bytes > this.#maxBytes || !this.#own.reserve(bytes))
+      return undefined
     const memory = native.createMemory(bytes)
     if (typeof memory === 'number') {
       this.#own.unreserve(bytes)
       return undefined
     }
-    const sent = native.send(this.#fd, encodeMessage({ kind: 'segment', index: this.#own.count, use, bytes }), [memory.fd])
+    const sent = native.send(
+      this.#fd,
+      encodeMessage({ kind: 'segment', index: this.#own.count, use, bytes }),
+      [memory.fd],
+    )
     native.close(memory.fd)
     if (sent !== 0) {
       native.unmap(memory.buffer)

@@ -17,7 +17,7 @@ import type {
   WsaCode,
 } from '../../spi/index.ts'
 import type { Clock } from '../../base/clock.ts'
-import { Places } from '../../base/places.ts'
+import { Quota } from '../../base/quota.ts'
 import { SubnetSet } from '../../base/subnet-set.ts'
 import type { NativeCall, PollerStats, ShmNative } from '../../native/shm.ts'
 import * as layout from './layout.ts'
@@ -36,7 +36,6 @@ import { probePeer } from './probe.ts'
 import { Routes } from './routes.ts'
 import { readRequest } from './request.ts'
 import type { SlotRequest } from './request.ts'
-import { ByteBudget } from './segments.ts'
 import { agreeEnded, refuse } from './slot.ts'
 import { Turns } from '../../native/turns.ts'
 
@@ -67,7 +66,7 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
   readonly limits: ShmLimits
   readonly clock: Clock
   readonly turns: Turns
-  readonly budget: ByteBudget
+  readonly budget: Quota
   readonly schedule: (job: () => void) => void
   /** As `schedule`, but before everything else that waits. */
   readonly soon: (job: () => void) => void
@@ -76,7 +75,7 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
   readonly minMemoryBytes = layout.PAGE_BYTES
   readonly shares = true
   readonly startups = new Startups()
-  readonly connections: Places
+  readonly connections: Quota
   readonly #links = new Set<Link>()
   readonly routes = new Routes(this)
   readonly #offers = new Map<Listener, Offer>()
@@ -94,8 +93,8 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
     this.schedule = this.turns.schedule
     this.soon = this.turns.soon
     this.scheduleOutside = this.turns.scheduleOutside
-    this.connections = new Places(limits.maxConnections)
-    this.budget = new ByteBudget(limits.maxBytes)
+    this.connections = new Quota(limits.maxConnections)
+    this.budget = new Quota(limits.maxBytes)
     this.bounds = {
       regionBytes: layout.REGION_BYTES,
       maxMemoryBytes: limits.maxRingBytes,
@@ -110,7 +109,7 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
     return {
       links: this.#links.size,
       connections: this.connections.taken,
-      bytes: this.budget.used,
+      bytes: this.budget.taken,
       unknownNotifications,
       poller: this.turns.stats,
     }

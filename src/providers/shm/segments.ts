@@ -1,3 +1,4 @@
+import type { Quota } from '../../base/quota.ts'
 import type { ShmNative } from '../../native/shm.ts'
 import type { SegmentUse } from './messages.ts'
 
@@ -12,39 +13,15 @@ export function viewSegment(buffer: ArrayBuffer): Segment {
   return { buffer, bytes: new Uint8Array(buffer), words: new Int32Array(buffer) }
 }
 
-/** How many bytes a provider has allocated, against its limit. */
-export class ByteBudget {
-  readonly #limit: number
-  #used = 0
-
-  constructor(limit: number) {
-    this.#limit = limit
-  }
-
-  get used(): number {
-    return this.#used
-  }
-
-  take(bytes: number): boolean {
-    if (this.#used + bytes > this.#limit) return false
-    this.#used += bytes
-    return true
-  }
-
-  give(bytes: number): void {
-    this.#used -= bytes
-  }
-}
-
 /** The segments of one side of a link, numbered from 0, and among them the ones that hold slots. */
 export class SegmentTable {
   readonly #segments: Segment[] = []
   readonly #slots: Segment[] = []
   readonly #rings = new Map<number, Segment>()
-  readonly #budget: ByteBudget
+  readonly #budget: Quota
   #bytes = 0
 
-  constructor(budget: ByteBudget) {
+  constructor(budget: Quota) {
     this.#budget = budget
   }
 
