@@ -24,6 +24,7 @@ export type Word =
   | { readonly is: 'accepted' }
   | { readonly is: 'packed'; readonly cargo: Cargo }
   | { readonly is: 'taken over' }
+  | { readonly is: 'over'; readonly end: 'end' | 'reset' }
   | { readonly is: 'failed'; readonly why: string }
 
 /** A session, and what the echo has read and not written back yet. */
@@ -57,7 +58,12 @@ function echo(): void {
     if (read === undefined) break
     rest = read
   }
-  if (session?.readEnd() === 'end') session.close()
+  if (session === undefined || session.state === 'negotiating') return
+  const end = session.readEnd()
+  if (end === 'more') return
+  session.close()
+  session = undefined
+  say({ is: 'over', end })
 }
 
 function adopt(taken: Session): void {
@@ -107,8 +113,8 @@ process.on('message', (order: Order) => {
           say({ is: 'failed', why: `resumed with ${result.error}` })
           return
         }
-        adopt(result.value)
         say({ is: 'taken over' })
+        adopt(result.value)
       })
       break
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
+import { on, once } from 'node:events'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
@@ -28,9 +28,11 @@ const PROGRAM = fileURLToPath(import.meta.resolve(`./mover${import.meta.url.slic
 /** A process that holds the connection, or will. */
 class Mover {
   readonly child: ChildProcess
+  readonly #words: AsyncIterator<[Word], never>
 
   constructor() {
     this.child = fork(PROGRAM, { serialization: 'advanced' })
+    this.#words = on(this.child, 'message') as unknown as AsyncIterator<[Word], never>
   }
 
   async ask(order: Order): Promise<Word> {
@@ -39,9 +41,8 @@ class Mover {
   }
 
   async hear(): Promise<Word> {
-    const heard = once(this.child, 'message') as Promise<[Word]>
-    const [word] = await within(heard, PATIENCE_MS, 'an answer of the other process')
-    return word
+    const { value } = await within(this.#words.next(), PATIENCE_MS, 'an answer of the other process')
+    return value[0]
   }
 
   async handOver(to: Mover): Promise<Cargo> {
@@ -184,13 +185,32 @@ test('WSD-DUP-26, -28 the old owner may be killed once it has handed over; when 
   }
 })
 
-test('WSD-DUP-28 a peer that closes while it waits is found out at once', async () => {
+for (const end of ['end', 'reset'] as const) {
+  test(`WSD-DUP-27 a peer that closes while it stands still: the next owner reads the ${end}`, async () => {
+    const movers = [new Mover(), new Mover()] as const
+    const { client, close } = await connected(movers[0])
+    try {
+      client.limit = 100_000
+      await client.until(() => client.heard >= client.limit)
+      const cargo = await movers[0].handOver(movers[1])
+      if (end === 'end') client.session.close()
+      else client.session.reset()
+      await movers[1].takeOver(cargo)
+      assert.deepEqual(await movers[1].hear(), { is: 'over', end })
+    } finally {
+      close()
+      for (const mover of movers) await mover.end()
+    }
+  })
+}
+
+test('WSD-DUP-28 a peer that is cut off while it stands still is found out at once', async () => {
   const movers = [new Mover(), new Mover()] as const
   const { client, close } = await connected(movers[0])
   try {
     await client.until(() => client.heard > 100_000)
     const cargo = await movers[0].handOver(movers[1])
-    client.session.close()
+    client.session.socket.close()
     assert.deepEqual(await movers[1].ask({ do: 'take over', cargo }), {
       is: 'failed',
       why: `resumed with ${String(WSA.WSAECONNRESET)}`,

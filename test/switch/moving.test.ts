@@ -281,6 +281,63 @@ describe('a session moves to another process', () => {
   })
 })
 
+/** How many SAN sockets of `host` its switch has closed. */
+function closes(host: Host): number {
+  return host.journal.labels().filter((label) => label === 'san.close').length
+}
+
+describe('a peer that closes while it stands still', () => {
+  for (const [how, then, farewell] of [
+    ['close', 'end', 'with everything read'],
+    ['close', 'reset', 'with bytes unread'],
+    ['reset', 'reset', 'with a reset'],
+  ] as const) {
+    test(`WSD-DUP-27 ${farewell}: the next owner reads what was unread, then the ${then}`, async () => {
+      const { hosts, client, server } = await world()
+      server.say('unread')
+      client.say('heard')
+      const { results } = suspend(client, PIDS[2])
+      await settle(8)
+      if (farewell !== 'with bytes unread') assert.equal(server.hear().text, 'heard')
+      const told = server.readableCalls + server.writableCalls
+      server.session[how]()
+      await settle(8)
+      const [packed] = results
+      assert.ok(packed?.ok)
+      hosts[1].journal.clear()
+      const there = await resume(hosts[2], packed.value)
+      assert.deepEqual(there.hear(), { text: 'unread', then })
+      assert.equal(closes(hosts[1]), 1)
+      assert.equal(server.readableCalls + server.writableCalls, told, 'told nothing after its close')
+    })
+  }
+
+  test('hears of an owner that thinks better of it, and that one of the end', async () => {
+    const { hosts, client, server } = await world()
+    const { results } = suspend(client, PIDS[2])
+    hosts[1].journal.after('san.signal', () => {
+      server.session.close()
+      assert.equal(client.session.withdraw(), true)
+    })
+    await settle(12)
+    assert.deepEqual(results, [])
+    assert.equal(closes(hosts[1]), 1)
+    assert.equal(client.session.readEnd(), 'end')
+  })
+
+  test('WSD-DUP-28 gives its socket back when no next owner comes, in time', async () => {
+    const { clock, hosts, client, server } = await world()
+    suspend(client, PIDS[2])
+    await settle(8)
+    server.session.close()
+    await settle(8)
+    assert.equal(closes(hosts[1]), 0)
+    clock.advance(1000)
+    await settle(8)
+    assert.equal(closes(hosts[1]), 1)
+  })
+})
+
 describe('a hand-over that comes to nothing', () => {
   test('WSD-DUP-18, -29 works once, in the process that it is for, and nowhere else', async () => {
     const { hosts, client } = await world()
@@ -317,12 +374,12 @@ describe('a hand-over that comes to nothing', () => {
   })
 
   test('whose peer has gone meanwhile is told so in the next process', async () => {
-    const { hosts, client, server } = await world()
+    const { hosts, client } = await world()
     const { results } = suspend(client, PIDS[2])
     await settle(8)
     const [packed] = results
     assert.ok(packed?.ok)
-    server.session.close()
+    hosts[1].switch.close()
     const answers: Result<Session>[] = []
     hosts[2].switch.resume('san', 'IPv4', packed.value, (result) => answers.push(result))
     await settle(8)

@@ -136,7 +136,7 @@ export class Halves {
     this.#blocks = undefined
     this.#receiver = this.#receiverOver(memory, this.#receiver.taken, unread)
     this.#sender = this.#senderFrom(produced)
-    this.#sender.notice(flags & (layout.FLAG_OPEN | layout.FLAG_END), 0)
+    this.#sender.notice(flags & STANDING_FLAGS, 0)
   }
 
   #senderFrom(cursor: number): Sender {
@@ -155,6 +155,9 @@ export class Halves {
     })
   }
 }
+
+/** What was said to one owner of the other end, and its next one is told again. */
+const STANDING_FLAGS = layout.FLAG_OPEN | layout.FLAG_END | layout.FLAG_CLOSED | layout.FLAG_ABORT
 
 /** A header that says what the peer's said, and nothing more. */
 function privateMemory(flags: number, produced: number): ConnectionMemory {

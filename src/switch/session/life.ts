@@ -50,6 +50,7 @@ export class Life {
   }
   handOver(event: MovingEvent): void {
     this.#moving = step('moving', MOVING, this.#moving, event)
+    if (this.#moving === 'told') this.#socket.close()
   }
 
   /** What another process has packed stands here from now on, once the peer has found it. */
@@ -120,7 +121,13 @@ export class Life {
     // A large send that is cut off leaves a gap: the peer must not take it for the end.
     const cut = this.#halves.isExposed
     this.#halves.sender.raise(cut ? (flags & ~layout.FLAG_END) | layout.FLAG_ABORT : flags)
-    this.leave()
+    if (this.#moving !== 'parked') {
+      this.leave()
+      return
+    }
+    // The other end's next owner hears of it in its turn.
+    this.move('close')
+    this.handOver('close')
   }
 
   /** Closes without a word to the peer. */

@@ -91,10 +91,15 @@ export class Mover {
       case 'parked':
         this.#lookForOwner()
         break
+      case 'closing':
+        if (this.#life.isPeerThere) this.#lookForOwner()
+        else this.#life.handOver('gone')
+        break
       case 'resuming':
         this.#lookForPeer()
         break
       case 'moved':
+      case 'told':
         break
     }
     return (before === 'running' || !this.#life.isPeerThere) && this.#life.state !== 'closed'

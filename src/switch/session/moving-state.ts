@@ -7,7 +7,10 @@ export const TRANSITIONS = {
   /** Waits until the peer stands still. `asked`: both want to, and the initiator goes first. */
   asking: { answered: 'moved', refused: 'running', asked: 'parked' },
   /** Stands still, with everything unread put by. `resumed`: over new memory; `withdrawn`: over the same. */
-  parked: { resumed: 'running', withdrawn: 'running' },
+  parked: { resumed: 'running', withdrawn: 'running', close: 'closing' },
+  /** Closed while it stood still: whoever goes on with the other end is to hear of it. `gone`: nobody does. */
+  closing: { resumed: 'told', withdrawn: 'told', gone: 'told' },
+  told: {},
   /** In the next process: waits until the peer has found the new memory. */
   resuming: { confirmed: 'running' },
   /** Another process has our end. */

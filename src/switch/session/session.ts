@@ -233,7 +233,10 @@ export class Session implements Stream {
   #received(status: Status): void {
     this.#settle(status)
     const { state } = this.#life
-    if (state === 'closed') return
+    if (state === 'closed') {
+      if (this.#life.moving === 'closing') this.#receivedLate(status)
+      return
+    }
     if (status === WSA.WSA_OPERATION_ABORTED) {
       this.#providerEnded()
       return
@@ -253,6 +256,13 @@ export class Session implements Stream {
     // Reading first, as the kernel's events come; either may close the session.
     if (this.#life.canRead) this.#owner?.readable()
     if (this.#writing.isWaitedFor) this.#owner?.writable()
+  }
+
+  // Closed while it stood still: the socket stays until whoever goes on with the other end has heard of it.
+  #receivedLate(status: Status): void {
+    if (status === 0) this.#post()
+    else this.#life.hear('left')
+    this.#mover?.look()
   }
 
   // Aborted without a close of ours: the provider was shut down, and takes the memory away.
