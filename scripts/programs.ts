@@ -23,7 +23,7 @@ import type { ProgramEntry, RealServer } from './programs/catalogue.ts'
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const APPS = join(ROOT, 'test', 'programs')
 /** A few percent are at stake where the peer is not switched: that takes more rounds to see. */
-const REAL_ROUNDS = 7
+const REAL_ROUNDS = 3
 
 program
   .name('test:programs')

@@ -34,9 +34,8 @@ them, and writes this page with \`--page\`.
 "Same" means that everything the client noted (statuses, headers, bodies, order, errors, codes) reads the same on stock Node.js and
 switched. What is counted is requests of one kind, by up to eight at a time, server and client on one machine: it shows harm, not what
 the switch is good for ([README](../README.md) has measurements). Redis and PostgreSQL are Debian's packages and not switched:
-connections to them stay on TCP/IP, and must not be more than 3 % slower; there a stock and a switched client run at the same time.
-A load lasts a second (\`PROGRAM_LOAD_MS\` sets it), in which V8 has not compiled everything yet, and of that the switch has more.
-Ratios of rates are medians of the rounds, in brackets the least and the greatest; "CPU" is the client's CPU time for one operation,
+connections to them stay on TCP/IP, and must not be more than 3 % slower; there a stock and a switched client take turns of a tenth
+of a second. Each client warms up for two seconds, until V8 has compiled it. Ratios of rates are medians of the rounds, in brackets the least and the greatest; "CPU" is the client's CPU time for one operation,
 switched against stock.
 
 ${date}, ${describeLine(machine)}, ${rounds === 1 ? 'one round' : `${rounds} rounds`}.${caution(machine)}

@@ -2,6 +2,7 @@
 // on: scripts/programs installs those into a cache folder, and passes it as the first argument.
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
 
 const [cache, port] = process.argv.slice(2)
@@ -26,34 +27,35 @@ export function serve(server, close = () => undefined) {
 }
 
 export function tell(port, close = () => undefined) {
-  process.stdout.write(`${JSON.stringify({ port })}\n`)
+  say({ port })
   process.stdin.resume().on('end', () => {
     close()
     process.exit()
   })
 }
 
-const LOAD_MS = Number(process.env.PROGRAM_LOAD_MS ?? 1000)
-const WARM_MS = 300
-
 /**
- * Runs a client: `check` exercises the package and notes what it saw, which must read the same stock and switched; then, when
- * the runner says so, `operation` is repeated by `lanes` at a time, and counted.
+ * Runs a client: `check` exercises the package and notes what it saw, which must read the same stock and switched; then, each
+ * time the runner asks for so many milliseconds of load, `operation` is repeated by `lanes` at a time, and counted.
  */
 export async function client({ check, operation, lanes = 1, close }) {
   const notes = []
   await check((name, value) =>
     notes.push(`${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`),
   )
-  process.stdout.write(`${JSON.stringify({ notes })}\n`)
-  await event(process.stdin, 'data')
-  await repeat(operation, lanes, WARM_MS)
-  const { user, system } = process.cpuUsage()
-  const { perSecond, count } = await repeat(operation, lanes, LOAD_MS)
-  const used = process.cpuUsage({ user, system })
-  const cpuMicroseconds = (used.user + used.system) / count
+  say({ notes })
+  for await (const line of createInterface({ input: process.stdin })) {
+    const { user, system } = process.cpuUsage()
+    const { perSecond, count } = await repeat(operation, lanes, JSON.parse(line).loadMs)
+    const used = process.cpuUsage({ user, system })
+    say({ perSecond, cpuMicroseconds: (used.user + used.system) / count })
+  }
   await close?.()
-  process.stdout.write(`${JSON.stringify({ perSecond, cpuMicroseconds })}\n`, () => process.exit())
+  process.exit()
+}
+
+function say(message) {
+  process.stdout.write(`${JSON.stringify(message)}\n`)
 }
 
 async function repeat(operation, lanes, ms) {
