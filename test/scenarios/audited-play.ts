@@ -19,7 +19,10 @@ const LIMIT_MS = 2000
 const HANG_MS = 12_000
 
 /** Short patience, so that what has no peer any more ends soon. */
-const IMPATIENT = { moveMs: 500, options: { negotiationTimeoutMs: 400, judgementTimeoutMs: 2000 } } as const
+const IMPATIENT = {
+  moveMs: 500,
+  options: { connectTimeoutMs: 200, negotiationTimeoutMs: 400, judgementTimeoutMs: 2000 },
+} as const
 
 /**
  * Plays one role and reports what its sockets did. How the script ends does not matter: with faults below it may fail as any

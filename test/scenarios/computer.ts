@@ -62,6 +62,9 @@ export interface Computer {
 export type Carrier =
   { readonly name: 'loopback'; readonly network: LoopbackNetwork } | { readonly name: 'shm' }
 
+/** Longer than a busy machine lets a peer wait: who carries a connection is not to depend on it. */
+const PATIENCE_MS = 20_000
+
 export function computer(carrier: Carrier, options: ComputerOptions = {}): Computer {
   const journal = new Journal()
   let upcalls: Upcalls | undefined
@@ -73,6 +76,7 @@ export function computer(carrier: Carrier, options: ComputerOptions = {}): Compu
   const others = (options.others ?? []).map((other, i) => spy(other, `san${i + 2}`, journal))
   const theSwitch = createSwitch({
     san: options.without === true ? others : [provider, ...others],
+    connectTimeoutMs: PATIENCE_MS,
     ...(schedule !== undefined && { schedule }),
     ...options.options,
   })

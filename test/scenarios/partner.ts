@@ -28,11 +28,14 @@ export type Word =
   /** The part is over; how it failed, if it did. */
   | { readonly is: 'over'; readonly failure?: string; readonly report?: Report }
 
+/** So long it may take to end when it is told to; longer than anything that an audit waits for. */
+const STOP_MS = 30_000
+
 /** A process that plays the other role, one part after the other. */
 export class Partner {
   readonly #child: ChildProcess
   #box = new Mailbox()
-  /** It has died of its part, as it was to. */
+  /** It has died of its part, as it was to, or had to be killed. */
   isGone = false
 
   constructor() {
@@ -64,12 +67,20 @@ export class Partner {
   async perform(part: Part, over: AbortSignal): Promise<Extract<Word, { is: 'over' }>> {
     this.#box = new Mailbox()
     this.#say({ is: 'part', part })
+    let limit: NodeJS.Timeout | undefined
     const stop = (): void => {
       this.#say({ is: 'stop' })
+      limit = setTimeout(() => {
+        const failure = `it was told to stop, and had not ${STOP_MS} ms later: ${part.title}`
+        this.#box.put('over', { is: 'over', failure })
+        this.isGone = true
+        this.#child.kill('SIGKILL')
+      }, STOP_MS)
     }
     over.addEventListener('abort', stop)
     const word = (await this.#box.take('over')) as Extract<Word, { is: 'over' }>
     over.removeEventListener('abort', stop)
+    clearTimeout(limit)
     return word
   }
 
@@ -82,6 +93,8 @@ export class Partner {
     if (this.isGone) return
     const exit = once(this.#child, 'exit')
     this.#child.disconnect()
+    const limit = setTimeout(() => this.#child.kill('SIGKILL'), STOP_MS)
     await exit
+    clearTimeout(limit)
   }
 }

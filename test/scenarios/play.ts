@@ -63,15 +63,23 @@ const LIMIT_MS = 30_000
 /** Both parties; the first that fails ends the other, too. */
 export async function together(server: Playing, client: Playing): Promise<void> {
   const controller = new AbortController()
+  const parties: ReadonlyMap<Role, Playing> = new Map([
+    ['server', server],
+    ['client', client],
+  ])
+  const left = new Set(parties.keys())
   const limit = setTimeout(() => {
-    controller.abort(new Error(`The play was not over after ${LIMIT_MS} ms`))
+    controller.abort(
+      new Error(`The play was not over after ${LIMIT_MS} ms: ${[...left].join()} has not ended`),
+    )
   }, LIMIT_MS)
-  const watched = [server, client].map(async (playing) => {
+  const watched = Array.from(parties, async ([role, playing]) => {
     try {
       await playing(controller.signal)
     } catch (error) {
       controller.abort(error)
     }
+    left.delete(role)
   })
   await Promise.all(watched)
   clearTimeout(limit)
