@@ -1,10 +1,16 @@
-/** A process that a scenario starts: as a cluster worker it serves, as a forked child it takes the sockets that it is sent. */
+/**
+ * A process that a scenario starts: as a cluster worker it serves, as a forked child it takes the sockets that it is sent. It
+ * comes by the same door as whoever starts it.
+ */
 import cluster from 'node:cluster'
 import net from 'node:net'
 import type { Server } from 'node:net'
+import { netOfDoor } from './door.ts'
+
+const { createServer } = await netOfDoor()
 
 function beWorker(): void {
-  const server = net.createServer((socket) => {
+  const server = createServer((socket) => {
     socket.on('error', () => undefined)
     socket.resume().end('from a worker')
   })

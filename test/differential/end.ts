@@ -1,11 +1,8 @@
-/**
- * Runs one end of a scenario, or both: `end.js NAME server|client|both [explicit]`, where `explicit` opens that door. The test
- * that starts it relays between ends.
- */
+/** Runs one end of a scenario, or both: `end.js NAME server|client|both`. The test that starts it relays between ends. */
 import http from 'node:http'
-import nodeNet from 'node:net'
 import { leave, onHeard, say, stay } from '../support/app-side.ts'
 import { Mailbox } from '../support/waiting.ts'
+import { netOfDoor } from './door.ts'
 import { SCENARIOS } from './scenarios.ts'
 import type { Side } from './side.ts'
 
@@ -30,8 +27,8 @@ function sideOf(role: Role, box: Mailbox, tell: (name: string, value: unknown) =
   }
 }
 
-const [name, role, door] = process.argv.slice(2)
-const net = door === 'explicit' ? (await import('./explicit-door.ts')).openExplicitDoor() : nodeNet
+const [name, role] = process.argv.slice(2)
+const net = await netOfDoor()
 const scenario = SCENARIOS.find((candidate) => candidate.name === name)
 if (scenario === undefined) throw new Error(`Cannot run scenario '${name ?? ''}': there is none`)
 

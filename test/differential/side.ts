@@ -25,6 +25,8 @@ export interface Scenario {
   readonly arrangements?: readonly Arrangement[]
   /** False where no connection is made, or none that the switch carries. */
   readonly connects?: false
+  /** Switched where the switch is preloaded only: a part of Node makes the server, and nobody can claim it. */
+  readonly needsPreload?: true
 }
 
 export type Arrangement = 'two processes' | 'one process'

@@ -43,6 +43,7 @@ export function installHandOffs(handOffs: HandOffs): void {
     guardEmit(correspondent, handOffs)
   }
   guard(process as unknown as Correspondent)
+  for (const child of childrenSoFar()) guard(child)
   const prototype = ChildProcess.prototype as unknown as { spawn: (...args: unknown[]) => unknown }
   const spawn = prototype.spawn
   prototype.spawn = function (this: Correspondent, ...args) {
@@ -59,6 +60,12 @@ export function installHandOffs(handOffs: HandOffs): void {
     if (this._handle !== null) handOffs.bridge(this._handle)
     return original?.call(this)
   }
+}
+
+/** The children that this process has had before it made its first switched socket; Node lists those that keep it alive. */
+function childrenSoFar(): Correspondent[] {
+  const { _getActiveHandles: handles } = process as unknown as { _getActiveHandles(): readonly object[] }
+  return handles().filter((handle) => handle instanceof ChildProcess)
 }
 
 // What `send` queues comes here again when its turn has come.

@@ -34,7 +34,9 @@ function noteChild(side: Side, when: string, child: ChildProcess): void {
   const { killed, connected, exitCode, signalCode, spawnargs, spawnfile, stdin, stdout, stderr, stdio } =
     child
   side.log(`${when}: ${[killed, connected, exitCode, signalCode, spawnargs.length].join()}`)
-  side.log(`${spawnfile === process.execPath} ${[stdin, stdout, stderr].every((each) => each === null)} ${stdio.length}`)
+  side.log(
+    `${spawnfile === process.execPath} ${[stdin, stdout, stderr].every((each) => each === null)} ${stdio.length}`,
+  )
   side.log(`${typeof child.pid} ${child.channel?.constructor.name}`)
 }
 
@@ -107,6 +109,7 @@ export const PROCESS_MEMBERS: readonly Scenario[] = [
       for (let at = 0; at < 3; at += 1) await converse(side, where)
       side.tell('over')
     },
+    needsPreload: true, // the primary listens
     arrangements: ['two processes'],
   },
   {
