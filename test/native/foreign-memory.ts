@@ -1,6 +1,5 @@
-import { spawnSync } from 'node:child_process'
-import type { TestContext } from 'node:test'
 import { freshName, native } from '../attack/channel.ts'
+import { python } from '../support/python.ts'
 
 /**
  * Node cannot make memory with seals of its own choice, nor map any; Python can. It makes two pages that begin with `x`, or
@@ -70,26 +69,12 @@ def make(what, name):
 probe() if sys.argv[1] == 'probe' else make(sys.argv[1], sys.argv[2])
 `
 
-/** What the script answers, with `fd` where it made memory; undefined, and the test skipped, where it cannot run. */
-export function foreignMemory(
-  test: TestContext,
-  what: string,
-  given?: number,
-): Readonly<Record<string, unknown>> | undefined {
+/** What the script answers, with `fd` where it made memory. */
+export function foreignMemory(what: string, given?: number): Readonly<Record<string, unknown>> {
   const name = freshName()
   const listener = native.listen(name)
-  const ran = spawnSync('python3', ['-c', SCRIPT, what, name], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe', given ?? 'ignore'],
-  })
   try {
-    if (ran.status !== 0) {
-      test.skip(
-        `python3 cannot make it here: ${(ran.error?.message ?? ran.stderr).trim().split('\n').at(-1) ?? ''}`,
-      )
-      return undefined
-    }
-    const answer = JSON.parse(ran.stdout) as Record<string, unknown>
+    const answer = JSON.parse(python(SCRIPT, [what, name], given)) as Record<string, unknown>
     if (given !== undefined) return answer
     const channel = native.accept(listener)
     const got = native.receive(channel)
