@@ -30,6 +30,12 @@ export function noFabric(): string | false {
 
 let turns: Turns | undefined
 
+/**
+ * Connects wait for a link that is coming up, however long that takes: nothing else would carry them here. On a busy machine a
+ * link may take longer than programs wait, which have TCP/IP, and in an emulated one it takes a second.
+ */
+const PATIENCE = { patienceMs: 10_000 }
+
 /** A fabric provider of its own over loopback; throws where there is no libfabric. */
 export function fabricProvider(options: Partial<Omit<FabricOptions, 'native'>> = {}): FabricProvider {
   const loaded = loadFabric()
@@ -38,16 +44,14 @@ export function fabricProvider(options: Partial<Omit<FabricOptions, 'native'>> =
   if ('reason' in shm) throw new Error(`Cannot test the fabric provider: ${shm.reason}`)
   turns ??= new Turns(shm.native, 100_000)
   const networks = (): readonly ServedSubnet[] => NETWORKS
-  // In an emulated machine a link takes a second to come up.
-  const limits = FABRIC_UNDER_TEST === 'verbs' ? { patienceMs: 10_000 } : {}
   return fabric({
     native: loaded.native,
     provider: FABRIC_UNDER_TEST,
     turns,
     networks,
     patient: true,
-    limits,
     ...options,
+    limits: { ...PATIENCE, ...options.limits },
   })
 }
 
