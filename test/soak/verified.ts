@@ -21,6 +21,7 @@ const READER_RESTS = { chance: 0.02, mostMs: 10 } as const
 
 const LOOPBACK = '127.0.0.1'
 const MAX_TRIES = 200
+const CONNECTING_AT_ONCE = 10
 
 const role = process.argv[2] as Role
 const [, , , seed, connections, bytesEachWay, port, host = LOOPBACK] = process.argv
@@ -154,17 +155,15 @@ async function serve(): Promise<void> {
 
 async function connect(port: number): Promise<void> {
   if (host !== LOOPBACK) await tryTheWay(port)
-  const sockets = plans.map(() => adopt(net.connect({ port, host, allowHalfOpen: true })))
-  // All connect before any carries, so that the work of some does not make others miss their handshake.
-  await Promise.all(
-    sockets.map(async (socket) => {
-      const connected = deferred()
-      socket.once('connect', () => {
-        connected.resolve(undefined)
-      })
-      await connected.promise
-    }),
-  )
+  const sockets: Socket[] = []
+  // All connect before any carries, and a few at a time, so that the work of some does not make others miss their handshake.
+  while (sockets.length < plans.length) {
+    const group = plans
+      .slice(sockets.length, sockets.length + CONNECTING_AT_ONCE)
+      .map(() => adopt(net.connect({ port, host, allowHalfOpen: true })))
+    sockets.push(...group)
+    await Promise.all(group.map(async (socket) => once(socket, 'connect')))
+  }
   await Promise.all(
     plans.map(async (each, at) => {
       const socket = sockets[at] ?? fail('a socket is missing')
