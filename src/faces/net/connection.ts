@@ -1,10 +1,11 @@
 import type { AsyncResource } from 'node:async_hooks'
+import { advance, bytesFrom } from '../../base/chunks.ts'
 import type { Stream, WsaCode } from '../../spi/index.ts'
 import { UV_EBADF, UV_ECANCELED, UV_ECONNRESET, UV_EOF, uvError } from './errnos.ts'
 import { asyncResource } from './internals.ts'
 import type { OnRead } from './internals.ts'
 import type { ConnectionEnvironment, ConnectionParts, Consumer, NativeCall } from './connection-parts.ts'
-import { advance, append, finish } from './pending-write.ts'
+import { append, finish } from './pending-write.ts'
 import type { DetachedWrite, PendingWrite, WriteDone } from './pending-write.ts'
 
 export type { ConnectionEnvironment, ConnectionParts, Consumer, NativeCall } from './connection-parts.ts'
@@ -221,13 +222,11 @@ export class Connection {
    * @returns true when `done` is still to come.
    */
   write(chunks: Uint8Array[], done: WriteDone): boolean {
-    let left = 0
-    for (const chunk of chunks) left += chunk.length
     const write: PendingWrite = {
       chunks,
       index: 0,
       offset: 0,
-      left,
+      left: bytesFrom(chunks),
       done,
       resource: undefined,
       next: undefined,
@@ -259,6 +258,7 @@ export class Connection {
   #advance(pending: PendingWrite): 'blocked' | number {
     const taken = this.#session.write(pending.chunks, pending.index, pending.offset)
     if (taken < 0) return this.#writeError(-taken as WsaCode)
+    pending.left -= taken
     advance(pending, taken)
     return pending.left === 0 ? 0 : 'blocked'
   }

@@ -1,14 +1,13 @@
 import type { AsyncResource } from 'node:async_hooks'
+import type { Progress } from '../../base/chunks.ts'
 import { invariant } from '../../base/invariant.ts'
 
 /** Told how a write ended: 0, or one of libuv's numbers. */
 export type WriteDone = (status: number) => void
 
 /** One write of the application that did not fit yet, and those that wait behind it. */
-export interface PendingWrite {
+export interface PendingWrite extends Progress {
   readonly chunks: Uint8Array[]
-  index: number
-  offset: number
   left: number
   readonly done: WriteDone
   /** The context of the write, once it has to wait. */
@@ -31,21 +30,6 @@ export function append(first: PendingWrite | undefined, write: PendingWrite): Pe
   while (last.next !== undefined) last = last.next
   last.next = write
   return first
-}
-
-/** Notes that `taken` more bytes of the write are on their way. */
-export function advance(write: PendingWrite, taken: number): void {
-  write.left -= taken
-  while (taken > 0) {
-    const rest = (write.chunks[write.index] as Uint8Array).length - write.offset
-    if (taken < rest) {
-      write.offset += taken
-      return
-    }
-    taken -= rest
-    write.index += 1
-    write.offset = 0
-  }
 }
 
 /** Tells whoever wrote, in the context of the write. */

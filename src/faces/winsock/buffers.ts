@@ -4,9 +4,3 @@ export type Buffers = Uint8Array | readonly Uint8Array[]
 export function listOf(buffers: Buffers): readonly Uint8Array[] {
   return buffers instanceof Uint8Array ? [buffers] : buffers
 }
-
-export function lengthOf(buffers: readonly Uint8Array[]): number {
-  let bytes = 0
-  for (const buffer of buffers) bytes += buffer.length
-  return bytes
-}

@@ -1,7 +1,7 @@
 import { WSA, failure, success } from '../../spi/index.ts'
 import type { Overlapped, Result, Status, Stream, WsaCode } from '../../spi/index.ts'
+import { bytesFrom } from '../../base/chunks.ts'
 import { Fifo } from '../../base/fifo.ts'
-import { lengthOf } from './buffers.ts'
 import type { Completion } from './completion.ts'
 import { FD_CLOSE, FD_OOB, FD_READ, MSG_OOB, MSG_PEEK, MSG_WAITALL } from './constants.ts'
 import type { SocketEventRecord } from './event-record.ts'
@@ -61,7 +61,7 @@ export class Receiving {
   #receiveNow(buffers: readonly Uint8Array[]): Result<number> {
     this.#events.arm(FD_READ)
     if (this.#waiting.length > 0) return failure(WSA.WSAEWOULDBLOCK)
-    if (lengthOf(buffers) === 0) return success(0)
+    if (bytesFrom(buffers) === 0) return success(0)
     const read = this.#readInto(buffers, 0)
     return read > 0 ? success(read) : this.#nothing()
   }
@@ -73,7 +73,7 @@ export class Receiving {
   }
 
   #peek(buffers: readonly Uint8Array[]): Result<number> {
-    const wanted = lengthOf(buffers)
+    const wanted = bytesFrom(buffers)
     const more = wanted - this.#peeked.length
     const read = more > 0 ? this.#stream.read(more) : undefined
     if (read !== undefined) this.#peeked = Buffer.concat([this.#peeked, read])
@@ -101,7 +101,7 @@ export class Receiving {
 
   #post(buffers: readonly Uint8Array[], all: boolean, overlapped: Overlapped): Result<number> {
     overlapped.begin()
-    this.#waiting.push({ buffers, total: lengthOf(buffers), all, overlapped, received: 0 })
+    this.#waiting.push({ buffers, total: bytesFrom(buffers), all, overlapped, received: 0 })
     this.readable()
     return failure(WSA.WSA_IO_PENDING)
   }

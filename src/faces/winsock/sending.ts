@@ -2,22 +2,20 @@ import { WSA, failure, success } from '../../spi/index.ts'
 import type { Overlapped, Result, Stream, WsaCode } from '../../spi/index.ts'
 import { writeFailure } from '../../spi/stream.ts'
 import type { Cancel } from '../../base/clock.ts'
+import { advance, bytesFrom } from '../../base/chunks.ts'
+import type { Progress } from '../../base/chunks.ts'
 import { Fifo } from '../../base/fifo.ts'
-import { lengthOf } from './buffers.ts'
 import { FD_WRITE, MSG_OOB } from './constants.ts'
 import type { SocketEventRecord } from './event-record.ts'
 import type { Home } from './home.ts'
 import { sessionOf } from './session-of.ts'
 
 /** An overlapped send; its buffers are the socket's until it has ended. */
-interface Send {
-  readonly chunks: readonly Uint8Array[]
+interface Send extends Progress {
   readonly total: number
   readonly urgent: boolean
   readonly overlapped: Overlapped
   taken: number
-  index: number
-  offset: number
 }
 
 /** How long a send that was taken back may go on while the peer reads our application's memory, in ms (WSD-BLOCK-6). */
@@ -62,14 +60,14 @@ export class Sending {
   #sendNow(chunks: readonly Uint8Array[], urgent: boolean): Result<number> {
     const taken = this.#waiting.length > 0 ? 0 : this.#write(this.#limited(chunks), 0, 0, urgent)
     if (taken < 0) return failure(writeFailure(taken))
-    if (taken > 0 || lengthOf(chunks) === 0) return success(taken)
+    if (taken > 0 || bytesFrom(chunks) === 0) return success(taken)
     this.#events.arm(FD_WRITE)
     return failure(WSA.WSAEWOULDBLOCK)
   }
 
   #limited(chunks: readonly Uint8Array[]): readonly Uint8Array[] {
     let left = this.#limit()
-    if (lengthOf(chunks) <= left) return chunks
+    if (bytesFrom(chunks) <= left) return chunks
     const kept: Uint8Array[] = []
     for (const chunk of chunks) {
       if (left <= 0) break
@@ -81,7 +79,7 @@ export class Sending {
 
   #post(chunks: readonly Uint8Array[], urgent: boolean, overlapped: Overlapped): Result<number> {
     overlapped.begin()
-    const total = lengthOf(chunks)
+    const total = bytesFrom(chunks)
     this.#waiting.push({ chunks, total, urgent, overlapped, taken: 0, index: 0, offset: 0 })
     this.#pump()
     return failure(WSA.WSA_IO_PENDING)
@@ -122,13 +120,14 @@ export class Sending {
       this.cancelAll(writeFailure(taken))
       return true
     }
-    const isAll = taken === lengthOf(chunks.slice(send.index)) - send.offset
+    const isAll = taken === bytesFrom(chunks, send.index, send.offset)
     this.#advance(send, taken)
     return isAll
   }
 
   /** What was taken of the first send counts, and ends it when that is all of it; false while it is not. */
   #advance(send: Send, taken: number): boolean {
+    send.taken += taken
     advance(send, taken)
     if (send.taken < send.total) return false
     this.#endFirst(0)
@@ -211,14 +210,3 @@ export class Sending {
 }
 
 const EMPTY = new Uint8Array()
-
-function advance(send: Send, taken: number): void {
-  send.taken += taken
-  send.offset += taken
-  let chunk = send.chunks[send.index]
-  while (chunk !== undefined && send.offset >= chunk.length) {
-    send.offset -= chunk.length
-    send.index += 1
-    chunk = send.chunks[send.index]
-  }
-}
