@@ -125,7 +125,8 @@ export class Receiver {
     }
     this.#receives.push(receive)
     if (this.#host.inCall) this.#host.pumpSoon()
-    else this.#serve()
+    // Behind others it has its turn when there is something for them, too.
+    else if (this.#receives.length === 1) this.#serve()
   }
 
   readonly #resume = (): void => {
@@ -201,7 +202,7 @@ export class Receiver {
   /** @returns true when the receive is over. */
   #fill(receive: Receive): boolean {
     if (receive.mode === 'drain') this.#discard()
-    else while (receive.filled < receive.length && this.#place(receive)) continue
+    else this.#place(receive)
     const enough = receive.mode === 'waitAll' ? receive.length : 1
     const full = receive.mode !== 'drain' && receive.filled >= enough
     if (!full && !this.#reachedEnd()) return false
@@ -210,25 +211,30 @@ export class Receiver {
     return true
   }
 
-  /** @returns false when nothing is there. */
-  #place(receive: Receive): boolean {
-    const segment = receive.segments[receive.segment]
-    const placed = segment === undefined ? 0 : this.#copy(segment, receive.offset)
-    receive.filled += placed
-    receive.offset += placed
-    if (receive.offset === segment?.length) {
-      receive.segment += 1
-      receive.offset = 0
+  /** Puts in what is there, as far as it goes. */
+  #place(receive: Receive): void {
+    while (receive.filled < receive.length) {
+      const target = receive.segments[receive.segment] as Uint8Array
+      const room = target.length - receive.offset
+      const isAgain = this.#leftBytes > 0
+      const placed = isAgain
+        ? this.#readAgain(target, receive.offset, room)
+        : this.#stream.readInto(target, receive.offset, room)
+      receive.filled += placed
+      receive.offset += placed
+      if (placed === room) {
+        receive.segment += 1
+        receive.offset = 0
+      } else if (!isAgain && (placed === 0 || receive.mode === 'plain')) {
+        return
+      }
     }
-    return placed > 0
   }
 
-  /** Fills `target` from `to` on, as far as it goes; returns how many bytes. */
-  #copy(target: Uint8Array, to: number): number {
-    const room = target.length - to
-    const [left] = this.#left
-    if (left === undefined) return this.#stream.readInto(target, to, room)
-    const part = left.subarray(0, room)
+  /** Reads what was indicated and not taken, as {@link Stream.readInto} does. */
+  #readAgain(target: Uint8Array, to: number, maxBytes: number): number {
+    const [left] = this.#left as [Uint8Array]
+    const part = left.subarray(0, maxBytes)
     target.set(part, to)
     this.#leftBytes -= part.length
     if (part.length === left.length) this.#left.shift()
@@ -243,7 +249,7 @@ export class Receiver {
   }
 
   #reachedEnd(): boolean {
-    return this.backlog === 0 && this.#stream.readEnd() === 'end'
+    return this.#leftBytes === 0 && this.#stream.readEnd() === 'end'
   }
 
   #look(): void {

@@ -1,3 +1,5 @@
+import { advance, bytesFrom } from '../../base/chunks.ts'
+import type { Progress } from '../../base/chunks.ts'
 import { Fifo } from '../../base/fifo.ts'
 import type { Stream } from '../../spi/index.ts'
 import { writeFailure } from '../../spi/index.ts'
@@ -9,15 +11,13 @@ import type { NtStatus } from './status.ts'
 export const FIRST_IDEAL_BACKLOG_BYTES = 64 << 10
 const MAX_IDEAL_BACKLOG_BYTES = 16 << 20
 
-interface Send {
+/** A send that waits. */
+interface Send extends Progress {
   readonly request: Request
-  readonly segments: Uint8Array[]
   readonly total: number
   readonly noDelay: boolean
   /** The end of the stream follows it. */
   readonly last: boolean
-  index: number
-  offset: number
   left: number
 }
 
@@ -52,7 +52,19 @@ export class Sender {
       request.complete(this.#failure ?? STATUS.STATUS_INVALID_DEVICE_STATE)
       return
     }
-    this.#push(request, segments, noDelay, false)
+    const total = bytesFrom(segments)
+    const isFirst = this.#queue.length === 0
+    // As a rule all of it goes at once, and nothing has to be queued.
+    const taken = isFirst && total > 0 ? this.#write(segments, 0, 0, total, noDelay) : 0
+    if (taken < 0) {
+      const status = ntStatusOf(writeFailure(taken))
+      this.fail(status)
+      request.complete(status)
+    } else if (isFirst && taken === total && this.#stream.unsent === 0) {
+      request.complete(STATUS.STATUS_SUCCESS, total)
+    } else {
+      this.#push({ request, chunks: segments, total, noDelay, last: false }, taken)
+    }
   }
 
   /** Sends `segments`, then the end. A second end without bytes joins the first (WSK §12 D-5). */
@@ -61,16 +73,10 @@ export class Sender {
       request.complete(this.#failure ?? STATUS.STATUS_INVALID_DEVICE_STATE)
       return
     }
-    this.#push(request, segments, false, true)
-    this.#ending = true
-  }
-
-  #push(request: Request, segments: Uint8Array[], noDelay: boolean, last: boolean): void {
-    let total = 0
-    for (const { length } of segments) total += length
-    const send: Send = { request, segments, total, noDelay, last, index: 0, offset: 0, left: total }
-    this.#queue.push(send)
+    const total = bytesFrom(segments)
+    this.#push({ request, chunks: segments, total, noDelay: false, last: true }, 0)
     if (this.#queue.length === 1) this.pump()
+    this.#ending = true
   }
 
   /** Every send that waits ends with `status`, every later one with `later`. */
@@ -81,6 +87,12 @@ export class Sender {
       next.request.complete(status)
   }
 
+  #push(parts: Omit<Send, 'index' | 'offset' | 'left'>, taken: number): void {
+    const send: Send = { ...parts, index: 0, offset: 0, left: parts.total - taken }
+    advance(send, taken)
+    this.#queue.push(send)
+  }
+
   /** Hands over what the connection takes. Calls nobody. */
   pump(): void {
     for (let next = this.#queue.peek(); next !== undefined; next = this.#queue.peek()) {
@@ -88,7 +100,7 @@ export class Sender {
         this.#queue.shift()
         continue
       }
-      if (next.left > 0 && !this.#write(next)) return
+      if (next.left > 0 && !this.#goOn(next)) return
       if (next.last) this.#stream.shutdown()
       if (this.#stream.unsent > 0) return
       this.#queue.shift()
@@ -97,30 +109,34 @@ export class Sender {
   }
 
   /** @returns true when all of it is taken. */
-  #write(send: Send): boolean {
-    if (send.noDelay !== this.#noDelay) {
-      this.#noDelay = send.noDelay
-      this.#stream.setOption('TCP_NODELAY', send.noDelay ? 1 : 0)
-    }
-    let taken = this.#stream.write(send.segments, send.index, send.offset)
+  #goOn(send: Send): boolean {
+    const taken = this.#write(send.chunks, send.index, send.offset, send.left, send.noDelay)
     if (taken < 0) {
       this.fail(ntStatusOf(writeFailure(taken)))
       return false
     }
-    this.#burst += taken
     send.left -= taken
-    while (taken > 0) {
-      const rest = (send.segments[send.index]?.length ?? 0) - send.offset
-      if (taken < rest) {
-        send.offset += taken
-        break
-      }
-      taken -= rest
-      send.index += 1
-      send.offset = 0
-    }
-    if (send.left > 0) this.#blocked()
+    advance(send, taken)
     return send.left === 0
+  }
+
+  /** As {@link Stream.write}; `left` is how many bytes that are. */
+  #write(
+    chunks: readonly Uint8Array[],
+    index: number,
+    offset: number,
+    left: number,
+    noDelay: boolean,
+  ): number {
+    if (noDelay !== this.#noDelay) {
+      this.#noDelay = noDelay
+      this.#stream.setOption('TCP_NODELAY', noDelay ? 1 : 0)
+    }
+    const taken = this.#stream.write(chunks, index, offset)
+    if (taken < 0) return taken
+    this.#burst += taken
+    if (taken < left) this.#blocked()
+    return taken
   }
 
   // What went in at one go is about what the connection holds: so much should wait to keep it full.
