@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import { Overlapped, WSA } from '../src/spi/index.ts'
-import type { Status } from '../src/spi/index.ts'
+import type { RdmaAccess, Status } from '../src/spi/index.ts'
 import { assertFailure, assertStatus, clause, statusName, valueOf } from './check.ts'
 import type { Check } from './check.ts'
 import { ROLES } from './fixture.ts'
@@ -17,6 +17,29 @@ async function read(fixture: Fixture, pair: Pair, descriptor: number, offset: nu
   if (status !== WSA.WSA_IO_PENDING) return { status: statusName(status), target, overlapped, pending: false }
   const ended = await fixture.completion(overlapped)
   return { status: statusName(ended), target, overlapped, pending: true }
+}
+
+/** What the peer has exposed, once this side has heard of it. */
+async function expose(
+  fixture: Fixture,
+  pair: Pair,
+  content: Uint8Array,
+  access: RdmaAccess,
+): Promise<number> {
+  const descriptor = await fixture.peer.expose(pair.far, content, access)
+  await hear(fixture, pair)
+  return descriptor
+}
+
+/** What the peer has ended is no longer exposed, once this side has heard of it. */
+async function conceal(fixture: Fixture, pair: Pair, descriptor: number): Promise<void> {
+  assertStatus(await fixture.peer.conceal(pair.far, descriptor), 'success', "the peer's deregisterRdmaMemory")
+  await hear(fixture, pair)
+}
+
+async function hear(fixture: Fixture, pair: Pair): Promise<void> {
+  await fixture.peer.signal(pair.far)
+  assertStatus(await fixture.receive(pair.near), 'success', 'receive')
 }
 
 /** A test of providers that name RDMA limits; of others there is nothing to check. */
@@ -37,14 +60,14 @@ export const rdmaChecks: readonly Check[] = [
       for (const role of ROLES) {
         const pair = await fixture.connectPair(role)
         const content = pattern(5000, 1)
-        const descriptor = await fixture.peer.expose(pair.far, content, 'read')
+        const descriptor = await expose(fixture, pair, content, 'read')
         assert.equal(descriptor, descriptor >>> 0, 'a descriptor is an unsigned 32-bit number')
         const all = await read(fixture, pair, descriptor, 0, content.length)
         assert.equal(all.status, 'success')
         assert.deepEqual(all.target, content)
-        const both = await fixture.peer.expose(pair.far, pattern(100, 2), 'readWrite')
+        const both = await expose(fixture, pair, pattern(100, 2), 'readWrite')
         assert.equal((await read(fixture, pair, both, 0, 100)).status, 'success')
-        const writable = await fixture.peer.expose(pair.far, pattern(100, 3), 'write')
+        const writable = await expose(fixture, pair, pattern(100, 3), 'write')
         assert.equal(
           (await read(fixture, pair, writable, 0, 100)).status,
           'WSAEFAULT',
@@ -67,11 +90,11 @@ export const rdmaChecks: readonly Check[] = [
     offered(async (fixture) => {
       const pair = await fixture.connectPair()
       const content = pattern(700, 4)
-      const first = await fixture.peer.expose(pair.far, content, 'read')
-      const second = await fixture.peer.expose(pair.far, content, 'read')
-      assertStatus(await fixture.peer.conceal(pair.far, first), 'success', "the peer's deregisterRdmaMemory")
+      const first = await expose(fixture, pair, content, 'read')
+      const second = await expose(fixture, pair, content, 'read')
+      await conceal(fixture, pair, first)
       assert.equal((await read(fixture, pair, second, 0, 700)).status, 'success', 'a registration was left')
-      assertStatus(await fixture.peer.conceal(pair.far, second), 'success', "the peer's deregisterRdmaMemory")
+      await conceal(fixture, pair, second)
       for (const descriptor of new Set([first, second])) {
         assert.equal(
           (await read(fixture, pair, descriptor, 0, 700)).status,
@@ -79,7 +102,7 @@ export const rdmaChecks: readonly Check[] = [
           'a read after the last',
         )
       }
-      const again = await fixture.peer.expose(pair.far, content, 'read')
+      const again = await expose(fixture, pair, content, 'read')
       assert.deepEqual((await read(fixture, pair, again, 0, 700)).target, content)
     }),
   ),
@@ -132,7 +155,7 @@ export const rdmaChecks: readonly Check[] = [
     offered(async (fixture, maxBytes) => {
       const pair = await fixture.connectPair()
       const content = pattern(Math.min(maxBytes, 300_000), 5)
-      const descriptor = await fixture.peer.expose(pair.far, content, 'read')
+      const descriptor = await expose(fixture, pair, content, 'read')
       const { target, overlapped, status, pending } = await read(fixture, pair, descriptor, 0, content.length)
       assert.equal(status, 'success')
       assert.deepEqual(target, content)
@@ -153,7 +176,7 @@ export const rdmaChecks: readonly Check[] = [
     'READ-2 what is not wholly exposed cannot be read (WSD-MEM-5)',
     offered(async (fixture) => {
       const pair = await fixture.connectPair()
-      const descriptor = await fixture.peer.expose(pair.far, pattern(1000, 6), 'read')
+      const descriptor = await expose(fixture, pair, pattern(1000, 6), 'read')
       for (const [offset, length] of [
         [0, 1001],
         [991, 10],
@@ -186,7 +209,7 @@ export const rdmaChecks: readonly Check[] = [
     offered(async (fixture) => {
       const pair = await fixture.connectPair()
       const content = pattern(50_000, 7)
-      const descriptor = await fixture.peer.expose(pair.far, content, 'read')
+      const descriptor = await expose(fixture, pair, content, 'read')
       const target = new Uint8Array(content.length)
       const overlapped = new Overlapped()
       const status = pair.near.rdmaRead?.(descriptor, 0, target, overlapped)
@@ -215,7 +238,7 @@ export const rdmaChecks: readonly Check[] = [
       )
       for (const role of ROLES) {
         const pair = await fixture.connectPair(role)
-        const descriptor = await fixture.peer.expose(pair.far, pattern(64, 8), 'read')
+        const descriptor = await expose(fixture, pair, pattern(64, 8), 'read')
         await fixture.loseFar(pair)
         await fixture.roundTrip()
         assert.equal((await read(fixture, pair, descriptor, 0, 64)).status, 'WSAECONNRESET')

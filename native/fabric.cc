@@ -259,9 +259,8 @@ bool Fabric::Fill() {
   if (batch_.consumed != batch_.produced) return true;
   batch_.consumed = batch_.produced = 0;
   if (events_ == nullptr) return false;
-  uint32_t per_link = 2 * shape_.messages + 2;
   for (FabricLink* link : open_links_) {
-    if (Room() < 2 * per_link) return true;
+    if (Room() < 2 * EventsPerLook()) return true;
     ReadCompletions(link);
   }
   if (batch_.produced > 0) return true;
@@ -289,7 +288,7 @@ void Fabric::ReadEvents() {
   auto* entry = reinterpret_cast<fi_eq_cm_entry*>(message);
   const uint8_t* data = entry->data;
   for (int i = 0; i < 64; i++) {
-    if (Room() < 2 * (2 * shape_.messages + 2)) return;
+    if (Room() < 2 * EventsPerLook()) return;
     uint32_t kind = 0;
     ssize_t length = fi_eq_read(events_, &kind, message, sizeof message, 0);
     if (length == -FI_EAVAIL) {
@@ -333,11 +332,15 @@ void Fabric::ReadError() {
   stats_.errors++;
 }
 
-// At most a link's receives and one more event.
+void Fabric::Look(FabricLink* link) {
+  if (link->completions_ != nullptr && Room() >= 2 * EventsPerLook()) ReadCompletions(link);
+}
+
+// At most a link's receives and reads, and one more event.
 void Fabric::ReadCompletions(FabricLink* link) {
   fi_cq_msg_entry entries[kCompletionsPerRead];
   bool room = false;
-  for (uint32_t read = 0; read < 2 * shape_.messages + shape_.writes; read += kCompletionsPerRead) {
+  for (uint32_t read = 0; read < 2 * shape_.messages + shape_.writes + shape_.reads; read += kCompletionsPerRead) {
     ssize_t count = fi_cq_read(link->completions_, entries, kCompletionsPerRead);
     if (count == -FI_EAVAIL) {
       fi_cq_err_entry error{};
@@ -363,6 +366,11 @@ void Fabric::ReadCompletions(FabricLink* link) {
         case FabricLink::Kind::kWrite:
           link->words()->messages_done = static_cast<int32_t>(operation->sends);
           link->writes_done_ = operation->writes;
+          room = true;
+          break;
+        case FabricLink::Kind::kRead:
+          link->ReadDone(operation);
+          Append(FabricEventKind::kRead, link->id(), static_cast<int32_t>(operation->index));
           room = true;
           break;
       }

@@ -24,6 +24,7 @@ struct FabricShape {
   uint32_t messages = 0;       // receives posted, and messages under way, each way
   uint32_t message_bytes = 0;  // of each
   uint32_t writes = 0;         // RDMA writes under way
+  uint32_t reads = 0;          // RDMA reads under way
   uint32_t arena_bytes = 0;    // of the memory written here, and of its mirror there
 };
 
@@ -38,6 +39,7 @@ enum class FabricEventKind : int32_t {
   kEnded = 3,      // id: link, a: errno or 0 for an orderly end, b: the provider's own error
   kReceived = 4,   // id: link, a: number of the receive buffer, b: bytes
   kRoom = 5,       // id: link; something that could not be posted may be tried again
+  kRead = 6,       // id: link, a: number of the read that is done
 };
 
 struct FabricEvent {
@@ -66,7 +68,8 @@ struct FabricRequest {
 };
 
 struct FabricStats {
-  uint64_t messages_sent = 0, messages_received = 0, writes = 0, written_bytes = 0, completions = 0, full = 0, errors = 0;
+  uint64_t messages_sent = 0, messages_received = 0, writes = 0, written_bytes = 0, reads = 0, read_bytes = 0,
+           completions = 0, full = 0, errors = 0;
 };
 
 struct FabricDevice {
@@ -105,6 +108,8 @@ class Fabric {
   // Closes the endpoint; its memory stays until Release.
   void Close(int32_t link);
   void Release(int32_t link);
+  // Takes note of what has completed on this link, where the batch has room for the events.
+  void Look(FabricLink* link);
 
   // Belongs to whoever took it.
   FabricBatch* TakeBatch() { return batch_owner_.release(); }
@@ -119,6 +124,8 @@ class Fabric {
   bool Fill();
   bool Arm();
   bool Append(FabricEventKind kind, int32_t id, int32_t a = 0, int32_t b = 0);
+  // The most events that one look at a link appends.
+  uint32_t EventsPerLook() const { return 2 * shape_.messages + shape_.reads + 2; }
   uint32_t Room() const { return FabricBatch::kCapacity - static_cast<uint32_t>(batch_.produced); }
   void ReadEvents();
   void ReadError();
@@ -172,9 +179,19 @@ class FabricLink {
     peer_key_ = key;
   }
   // Offsets are those of the link's memory. Each answers 0 or -errno; -EAGAIN: later, kRoom tells when.
-  int Send(uint32_t message, uint32_t length);
+  // `reports`: its completion is noted by itself, and not with that of one of the next.
+  int Send(uint32_t message, uint32_t length, bool reports);
   int Write(uint32_t offset, uint32_t length);
   int Receive(uint32_t buffer);
+  // Reads what the peer has exposed into memory that stays until kRead, or Close. The number of the read, or -errno.
+  int Read(void* target, size_t length, uint64_t address, uint64_t key);
+  // Lets the peer read this memory, which stays until the peer cannot have a read under way. A number, or -errno.
+  int Expose(void* memory, size_t length);
+  // Takes that back. What the peer has asked for before is under way until a message sent after this has gone.
+  void Conceal(int32_t exposure);
+  // What the peer must know to read there.
+  uint64_t exposed_address(int32_t exposure) const;
+  uint64_t exposed_key(int32_t exposure) const;
   void Close();
 
   int32_t id() const { return id_; }
@@ -192,7 +209,7 @@ class FabricLink {
 
  private:
   friend class Fabric;
-  enum class Kind { kSend, kReceive, kWrite };
+  enum class Kind { kSend, kReceive, kWrite, kRead };
   struct Operation {
     fi_context2 context;
     Kind kind;
@@ -200,6 +217,13 @@ class FabricLink {
     // Messages and writes posted up to this one: transmissions complete in order.
     uint32_t sends, writes;
   };
+  struct Exposure {
+    fid_mr* region;
+    void* memory;
+  };
+  // A key that no peer can guess, as long as this provider's are.
+  int RandomKey(uint64_t* key) const;
+  void ReadDone(const Operation* read);
   LinkWords* words() const { return reinterpret_cast<LinkWords*>(memory_); }
   size_t MessagesAt() const { return kWordBytes; }
   size_t ReceivesAt() const;
@@ -223,7 +247,13 @@ class FabricLink {
   uint64_t peer_address_ = 0;
   uint64_t peer_key_ = 0;
   std::vector<uint8_t> peer_data_;
-  std::vector<Operation> sends_, receives_, writes_;
+  std::vector<Operation> sends_, receives_, writes_, reads_;
+  // Places that no read uses, and what of the application each read has registered, where the provider wants that.
+  std::vector<uint32_t> free_reads_;
+  std::vector<fid_mr*> targets_;
+  uint32_t next_read_ = 0;
+  std::map<int32_t, Exposure> exposures_;
+  int32_t next_exposure_ = 1;
   // Whether this transmission is to report its completion: a report costs system calls, so only one in some does.
   bool Reports();
   uint32_t posted_ = 0;

@@ -28,7 +28,9 @@ class JsFabric : public Napi::ObjectWrap<JsFabric> {
          InstanceMethod<&JsFabric::Offer>("offer"), InstanceMethod<&JsFabric::Start>("start"),
          InstanceMethod<&JsFabric::PeerData>("peerData"), InstanceMethod<&JsFabric::SetPeer>("setPeer"),
          InstanceMethod<&JsFabric::Send>("send"), InstanceMethod<&JsFabric::Write>("write"),
-         InstanceMethod<&JsFabric::Receive>("receive"), InstanceMethod<&JsFabric::Close>("close"),
+         InstanceMethod<&JsFabric::Receive>("receive"), InstanceMethod<&JsFabric::Expose>("expose"),
+         InstanceMethod<&JsFabric::Conceal>("conceal"), InstanceMethod<&JsFabric::Read>("read"),
+         InstanceMethod<&JsFabric::Look>("look"), InstanceMethod<&JsFabric::Close>("close"),
          InstanceMethod<&JsFabric::Release>("release"), InstanceMethod<&JsFabric::Poll>("poll"),
          InstanceMethod<&JsFabric::Stats>("stats"), InstanceMethod<&JsFabric::Destroy>("destroy"),
          InstanceAccessor<&JsFabric::Answered>("answered"), InstanceAccessor<&JsFabric::AnsweredFd>("answeredFd"),
@@ -36,13 +38,14 @@ class JsFabric : public Napi::ObjectWrap<JsFabric> {
          InstanceMethod<&JsFabric::Events>("events"), InstanceAccessor<&JsFabric::Source>("source")});
   }
 
-  // new Fabric(provider, messages, messageBytes, writes, arenaBytes)
+  // new Fabric(provider, messages, messageBytes, writes, reads, arenaBytes)
   explicit JsFabric(const Napi::CallbackInfo& info) : Napi::ObjectWrap<JsFabric>(info) {
     FabricShape shape;
     shape.messages = static_cast<uint32_t>(IntArgument(info, 1));
     shape.message_bytes = static_cast<uint32_t>(IntArgument(info, 2));
     shape.writes = static_cast<uint32_t>(IntArgument(info, 3));
-    shape.arena_bytes = static_cast<uint32_t>(IntArgument(info, 4));
+    shape.reads = static_cast<uint32_t>(IntArgument(info, 4));
+    shape.arena_bytes = static_cast<uint32_t>(IntArgument(info, 5));
     fabric_ = new Fabric(info[0].As<Napi::String>().Utf8Value(), shape);
     // One per provider of the loop, for as long as the loop lives; its end is what peers see.
     napi_add_env_cleanup_hook(info.Env(), Delete, fabric_);
@@ -146,7 +149,7 @@ class JsFabric : public Napi::ObjectWrap<JsFabric> {
     auto length = static_cast<uint32_t>(IntArgument(info, 2));
     const FabricShape& shape = fabric_->shape();
     if (link == nullptr || message >= shape.messages || length > shape.message_bytes) return Answer(info, -EINVAL);
-    return Answer(info, link->Send(message, length));
+    return Answer(info, link->Send(message, length, info[3].As<Napi::Boolean>().Value()));
   }
 
   Napi::Value Write(const Napi::CallbackInfo& info) {
@@ -163,6 +166,42 @@ class JsFabric : public Napi::ObjectWrap<JsFabric> {
     auto buffer = static_cast<uint32_t>(IntArgument(info, 1));
     if (link == nullptr || buffer >= fabric_->shape().messages) return Answer(info, -EINVAL);
     return Answer(info, link->Receive(buffer));
+  }
+
+  // expose(id, memory): the exposure's number, address and key, or a negative errno.
+  Napi::Value Expose(const Napi::CallbackInfo& info) {
+    FabricLink* link = fabric_->link(IntArgument(info, 0));
+    Napi::Uint8Array memory = info[1].As<Napi::Uint8Array>();
+    int exposure = link == nullptr ? -EINVAL : link->Expose(memory.Data(), memory.ByteLength());
+    if (exposure < 0) return Answer(info, exposure);
+    Napi::Object result = Napi::Object::New(info.Env());
+    result.Set("exposure", static_cast<double>(exposure));
+    result.Set("address", Napi::BigInt::New(info.Env(), link->exposed_address(exposure)));
+    result.Set("key", Napi::BigInt::New(info.Env(), link->exposed_key(exposure)));
+    return result;
+  }
+
+  Napi::Value Conceal(const Napi::CallbackInfo& info) {
+    FabricLink* link = fabric_->link(IntArgument(info, 0));
+    if (link != nullptr) link->Conceal(IntArgument(info, 1));
+    return info.Env().Undefined();
+  }
+
+  // read(id, target, address, key)
+  Napi::Value Read(const Napi::CallbackInfo& info) {
+    bool lossless = true;
+    FabricLink* link = fabric_->link(IntArgument(info, 0));
+    Napi::Uint8Array target = info[1].As<Napi::Uint8Array>();
+    uint64_t address = info[2].As<Napi::BigInt>().Uint64Value(&lossless);
+    uint64_t key = info[3].As<Napi::BigInt>().Uint64Value(&lossless);
+    if (link == nullptr) return Answer(info, -EINVAL);
+    return Answer(info, link->Read(target.Data(), target.ByteLength(), address, key));
+  }
+
+  Napi::Value Look(const Napi::CallbackInfo& info) {
+    FabricLink* link = fabric_->link(IntArgument(info, 0));
+    if (link != nullptr) fabric_->Look(link);
+    return info.Env().Undefined();
   }
 
   Napi::Value Close(const Napi::CallbackInfo& info) {
@@ -189,6 +228,7 @@ class JsFabric : public Napi::ObjectWrap<JsFabric> {
                                  {"messagesReceived", stats.messages_received},
                                  {"writes", stats.writes},
                                  {"writtenBytes", stats.written_bytes},
+                                 {"reads", stats.reads}, {"readBytes", stats.read_bytes},
                                  {"completions", stats.completions},
                                  {"retries", stats.full},
                                  {"errors", stats.errors}});

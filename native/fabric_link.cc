@@ -40,7 +40,7 @@ int FabricLink::Open() {
   int error = fi_domain(fabric_->fabric_, info_, &domain_, nullptr);
   if (error != 0) return error;
   fi_cq_attr attributes{};
-  attributes.size = 2 * shape.messages + shape.writes + 16;
+  attributes.size = 2 * shape.messages + shape.writes + shape.reads + 16;
   attributes.format = FI_CQ_FORMAT_MSG;
   attributes.wait_obj = FI_WAIT_FD;
   error = fi_cq_open(domain_, &attributes, &completions_, nullptr);
@@ -48,10 +48,9 @@ int FabricLink::Open() {
   if (error != 0) return error;
 
   uint64_t keys[2];
-  if (getrandom(keys, sizeof keys, 0) != static_cast<ssize_t>(sizeof keys)) return -EIO;
-  size_t key_bytes = info_->domain_attr->mr_key_size;
   for (uint64_t& key : keys) {
-    if (key_bytes < sizeof key) key &= (uint64_t{1} << (8 * key_bytes)) - 1;
+    error = RandomKey(&key);
+    if (error != 0) return error;
   }
   error = fi_mr_reg(domain_, memory_, MirrorAt(), FI_SEND | FI_RECV | FI_WRITE, 0, keys[0], 0, &local_, nullptr);
   if (error == 0) {
@@ -75,8 +74,18 @@ int FabricLink::Open() {
   prepare(&sends_, shape.messages, Kind::kSend);
   prepare(&receives_, shape.messages, Kind::kReceive);
   prepare(&writes_, shape.writes, Kind::kWrite);
+  prepare(&reads_, shape.reads, Kind::kRead);
+  targets_.resize(shape.reads);
+  for (uint32_t i = 0; i < shape.reads; i++) free_reads_.push_back(i);
   for (uint32_t i = 0; i < shape.messages && error == 0; i++) error = Receive(i);
   return error;
+}
+
+int FabricLink::RandomKey(uint64_t* key) const {
+  if (getrandom(key, sizeof *key, 0) != static_cast<ssize_t>(sizeof *key)) return -EIO;
+  size_t key_bytes = info_->domain_attr->mr_key_size;
+  if (key_bytes < sizeof *key) *key &= (uint64_t{1} << (8 * key_bytes)) - 1;
+  return 0;
 }
 
 uint64_t FabricLink::mirror_address() const {
@@ -92,7 +101,7 @@ int FabricLink::Start(const void* data, size_t length) {
 
 bool FabricLink::Reports() { return (posted_ + 1) % kTransmissionsPerReport == 0; }
 
-int FabricLink::Send(uint32_t message, uint32_t length) {
+int FabricLink::Send(uint32_t message, uint32_t length, bool reports) {
   if (endpoint_ == nullptr) return -ENOTCONN;
   Operation* operation = &sends_[message];
   operation->sends = sends_posted_ + 1;
@@ -104,7 +113,7 @@ int FabricLink::Send(uint32_t message, uint32_t length) {
   transmission.desc = &descriptor;
   transmission.iov_count = 1;
   transmission.context = &operation->context;
-  ssize_t status = fi_sendmsg(endpoint_, &transmission, Reports() ? FI_COMPLETION : 0);
+  ssize_t status = fi_sendmsg(endpoint_, &transmission, reports || Reports() ? FI_COMPLETION : 0);
   if (status == -FI_EAGAIN) fabric_->stats().full++;
   if (status != 0) return static_cast<int>(status);
   posted_++;
@@ -149,12 +158,90 @@ int FabricLink::Receive(uint32_t buffer) {
                                   fi_mr_desc(local_), 0, &receives_[buffer].context));
 }
 
+int FabricLink::Read(void* target, size_t length, uint64_t address, uint64_t key) {
+  if (endpoint_ == nullptr) return -ENOTCONN;
+  if (free_reads_.empty()) {
+    fabric_->stats().full++;
+    return -EAGAIN;
+  }
+  uint32_t number = free_reads_.back();
+  fid_mr* region = nullptr;
+  if ((info_->domain_attr->mr_mode & FI_MR_LOCAL) != 0) {
+    uint64_t requested = 0;
+    int error = RandomKey(&requested);
+    if (error == 0) error = fi_mr_reg(domain_, target, length, FI_READ, 0, requested, 0, &region, nullptr);
+    if (error != 0) return error;
+  }
+  iovec part{target, length};
+  void* descriptor = region == nullptr ? nullptr : fi_mr_desc(region);
+  fi_rma_iov place{address, length, key};
+  fi_msg_rma transmission{};
+  transmission.msg_iov = &part;
+  transmission.desc = &descriptor;
+  transmission.iov_count = 1;
+  transmission.rma_iov = &place;
+  transmission.rma_iov_count = 1;
+  transmission.context = &reads_[number].context;
+  ssize_t status = fi_readmsg(endpoint_, &transmission, FI_COMPLETION);
+  if (status == -FI_EAGAIN) fabric_->stats().full++;
+  if (status != 0) {
+    if (region != nullptr) fi_close(&region->fid);
+    return static_cast<int>(status);
+  }
+  free_reads_.pop_back();
+  targets_[number] = region;
+  // The event that tells of it may be heard when its place has been used again.
+  reads_[number].index = next_read_++ & 0x7fffffff;
+  fabric_->stats().reads++;
+  fabric_->stats().read_bytes += length;
+  return static_cast<int>(reads_[number].index);
+}
+
+void FabricLink::ReadDone(const Operation* read) {
+  auto place = static_cast<uint32_t>(read - reads_.data());
+  if (targets_[place] != nullptr) fi_close(&targets_[place]->fid);
+  targets_[place] = nullptr;
+  free_reads_.push_back(place);
+}
+
+int FabricLink::Expose(void* memory, size_t length) {
+  if (endpoint_ == nullptr) return -ENOTCONN;
+  uint64_t requested = 0;
+  Exposure exposure{nullptr, memory};
+  int error = RandomKey(&requested);
+  if (error == 0) {
+    error = fi_mr_reg(domain_, memory, length, FI_REMOTE_READ, 0, requested, 0, &exposure.region, nullptr);
+  }
+  if (error != 0) return error;
+  exposures_[next_exposure_] = exposure;
+  return next_exposure_++;
+}
+
+void FabricLink::Conceal(int32_t exposure) {
+  auto found = exposures_.find(exposure);
+  if (found == exposures_.end()) return;
+  fi_close(&found->second.region->fid);
+  exposures_.erase(found);
+}
+
+uint64_t FabricLink::exposed_address(int32_t exposure) const {
+  bool is_virtual = (info_->domain_attr->mr_mode & FI_MR_VIRT_ADDR) != 0;
+  return is_virtual ? reinterpret_cast<uint64_t>(exposures_.at(exposure).memory) : 0;
+}
+uint64_t FabricLink::exposed_key(int32_t exposure) const { return fi_mr_key(exposures_.at(exposure).region); }
+
 void FabricLink::Close() {
   if (endpoint_ != nullptr) {
     fi_shutdown(endpoint_, 0);
     fi_close(&endpoint_->fid);
   }
   endpoint_ = nullptr;
+  for (auto& [id, exposure] : exposures_) fi_close(&exposure.region->fid);
+  exposures_.clear();
+  for (fid_mr*& target : targets_) {
+    if (target != nullptr) fi_close(&target->fid);
+    target = nullptr;
+  }
   if (local_ != nullptr) fi_close(&local_->fid);
   if (mirror_ != nullptr) fi_close(&mirror_->fid);
   if (completions_ != nullptr) fi_close(&completions_->fid);

@@ -129,7 +129,7 @@ function fabricRemedy(wanted: string): string {
 }
 
 function fabricDevices(native: FabricNative, provider: string): string[] {
-  const endpoints = new native.Fabric(provider, 1, 64, 1, 64)
+  const endpoints = new native.Fabric(provider, 1, 64, 1, 1, 64)
   const devices = endpoints.open() === 0 ? endpoints.devices() : []
   endpoints.destroy()
   return devices.length === 0 ? [] : [`${provider} on ${deviceText(devices)}`]

@@ -71,11 +71,12 @@ function fabricCells({ providers, counters: { fabric } }: ProcessReport): string
   const unavailable = providers.find(({ name }) => name === 'fabric')?.unavailable
   if (unavailable !== undefined) return [`no fabric: ${unavailable}`]
   if (fabric === undefined) return []
-  const { provider, devices, links, connections, messagesSent, messagesReceived, writes, writtenBytes } = fabric
-  const { completions, retries, errors, silenced } = fabric
+  const { provider, devices, links, connections, messagesSent, messagesReceived, writes, writtenBytes } =
+    fabric
+  const { reads, readBytes, completions, retries, errors, silenced } = fabric
   return [
     `fabric ${provider} on ${deviceText(devices)}: links ${String(links)}, connections ${String(connections)}`,
-    `messages out ${String(messagesSent)} in ${String(messagesReceived)}, RDMA writes ${String(writes)} (${formatBytes(writtenBytes)})`,
+    `messages out ${String(messagesSent)} in ${String(messagesReceived)}, RDMA writes ${String(writes)} (${formatBytes(writtenBytes)}), reads ${String(reads)} (${formatBytes(readBytes)})`,
     `completions ${String(completions)}, retries ${String(retries)}, errors ${String(errors)}, silent peers ${String(silenced)}`,
   ]
 }

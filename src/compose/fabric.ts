@@ -13,6 +13,8 @@ export interface FabricConfig {
   readonly networks: readonly ServedSubnet[] | undefined
   /** A peer that is silent is asked each so often whether it is there; the fourth time it counts as dead, in ms. */
   readonly heartbeatMs: number | undefined
+  /** Sends of more bytes than this are read by the peer where they are; infinitely many: none. */
+  readonly readBytes: number | undefined
 }
 
 export const FABRICS = ['off', 'tcp', 'verbs'] as const
@@ -22,11 +24,13 @@ export function readFabricConfig(environment: NodeJS.ProcessEnv): FabricConfig {
     SOCKSWITCH_FABRIC: name,
     SOCKSWITCH_FABRIC_NETWORKS: networks,
     SOCKSWITCH_FABRIC_HEARTBEAT: beat,
+    SOCKSWITCH_FABRIC_READS: reads,
   } = environment
   return {
     provider: name === 'tcp' || name === 'verbs' ? name : undefined,
     networks: networks === undefined ? undefined : networks.split(',').map((text) => readSubnet(text.trim())),
     heartbeatMs: beat === undefined ? undefined : readHeartbeat(beat),
+    readBytes: reads === undefined ? undefined : readThreshold(reads),
   }
 }
 
@@ -48,6 +52,15 @@ function readHeartbeat(text: string): number {
   if (Number.isInteger(milliseconds) && milliseconds >= 100 && milliseconds <= 3_600_000) return milliseconds
   throw new Error(
     `Cannot start sockswitch: SOCKSWITCH_FABRIC_HEARTBEAT="${text}" is not a number of milliseconds from 100 to 3600000`,
+  )
+}
+
+function readThreshold(text: string): number {
+  if (text === 'off') return Infinity
+  const bytes = Number(text)
+  if (Number.isInteger(bytes) && bytes >= 4096 && bytes < 2 ** 32) return bytes
+  throw new Error(
+    `Cannot start sockswitch: SOCKSWITCH_FABRIC_READS="${text}" is neither "off" nor a number of bytes from 4096 on`,
   )
 }
 
@@ -73,7 +86,7 @@ export function composeFabric(
   if (provider === undefined) return undefined
   const loaded = loadFabric()
   if ('reason' in loaded) return loaded
-  const { networks, heartbeatMs } = config
+  const { networks, heartbeatMs, readBytes } = config
   return fabric({
     native: loaded.native,
     provider,
@@ -83,6 +96,9 @@ export function composeFabric(
     },
     spinMicroseconds,
     networks: networks === undefined ? localNetworks : () => networks,
-    limits: heartbeatMs === undefined ? {} : { heartbeatMs },
+    limits: {
+      ...(heartbeatMs !== undefined && { heartbeatMs }),
+      ...(readBytes !== undefined && { readBytes }),
+    },
   })
 }

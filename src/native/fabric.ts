@@ -14,6 +14,7 @@ export interface FabricNative {
     messages: number,
     messageBytes: number,
     writes: number,
+    reads: number,
     arenaBytes: number,
   ) => Fabric
 }
@@ -43,12 +44,20 @@ export interface Fabric {
   peerData(link: number): Uint8Array
   /** Where the peer's mirror of our arena is. */
   setPeer(link: number, address: bigint, key: bigint): void
-  /** Sends a message buffer; `-EAGAIN`: later. */
-  send(link: number, message: number, bytes: number): number
+  /** Sends a message buffer; `-EAGAIN`: later. `reports`: {@link LINK_MESSAGES_DONE} tells once it has gone, not at some time after. */
+  send(link: number, message: number, bytes: number, reports: boolean): number
   /** Writes a range of our arena into its mirror; `-EAGAIN`: later. The range stays as it is until it has gone. */
   write(link: number, offset: number, bytes: number): number
   /** Posts a receive buffer again. */
   receive(link: number, buffer: number): number
+  /** Lets the peer read `memory`, which stays where it is until a message sent after {@link conceal} has gone. */
+  expose(link: number, memory: Uint8Array): Exposure | number
+  /** Takes that back: nothing that the peer asks for from here on is read. */
+  conceal(link: number, exposure: number): void
+  /** Reads what the peer has exposed into `target`, the fabric's until {@link EVENT_READ} or `close`; the read's number, `-EAGAIN`: later. */
+  read(link: number, target: Uint8Array, address: bigint, key: bigint): number
+  /** Takes note of what has gone, before the next poll. */
+  look(link: number): void
   /** Ends the connection; close the watcher of `fd` before. The memory stays. */
   close(link: number): void
   /** Frees the link and detaches its memory. */
@@ -86,11 +95,20 @@ export interface LinkOffer {
   readonly key: bigint
 }
 
+export interface Exposure {
+  readonly exposure: number
+  /** What the peer must know to read there. */
+  readonly address: bigint
+  readonly key: bigint
+}
+
 export interface FabricCounters {
   readonly messagesSent: number
   readonly messagesReceived: number
   readonly writes: number
   readonly writtenBytes: number
+  readonly reads: number
+  readonly readBytes: number
   /** Reports of libfabric: every message received, and one in some of what was sent. */
   readonly completions: number
   /** Posts that had to wait for room. */
@@ -106,6 +124,8 @@ export const EVENT_ENDED = 3
 /** Then the receive buffer and the bytes in it. */
 export const EVENT_RECEIVED = 4
 export const EVENT_ROOM = 5
+/** Then the number of the read that is done. */
+export const EVENT_READ = 6
 
 export const LINK_WORD_BYTES = 4096
 /** Word indexes at the start of a link's memory. */

@@ -74,6 +74,7 @@ export abstract class DataPlane {
   registerRdmaMemory(memory: Uint8Array, access: RdmaAccess): Result<number> {
     const connection = this.#live
     if (connection === undefined) return failure(this.dataError())
+    if (this.carrier.bounds.rdma === undefined) return failure(WSA.WSAEOPNOTSUPP)
     return connection.expose?.(memory, access) ?? failure(WSA.WSAEOPNOTSUPP)
   }
 
@@ -86,6 +87,7 @@ export abstract class DataPlane {
   rdmaRead(descriptor: number, offset: number, target: Uint8Array, overlapped: Overlapped | null): Status {
     const connection = this.connection
     if (this.state !== 'connected' || connection === undefined) return this.dataError()
+    if (this.carrier.bounds.rdma === undefined) return WSA.WSAEOPNOTSUPP
     return connection.read?.(descriptor, offset, target, overlapped) ?? WSA.WSAEOPNOTSUPP
   }
 
@@ -164,7 +166,8 @@ export abstract class DataPlane {
   }
 
   completed(overlapped: Overlapped): void {
-    this.announce(overlapped)
+    if (this.carrier.isPolling === true) this.announceLater(overlapped)
+    else this.announce(overlapped)
   }
 
   protected announce(overlapped: Overlapped): void {

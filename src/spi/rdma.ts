@@ -23,7 +23,7 @@ export interface RdmaSocket {
    * Exposes memory of the application to the peer of this connection, and to nobody else.
    *
    * - EXPOSE-1 Answers a descriptor, an unsigned 32-bit number, that works for reading and writing as `access` says, and for
-   *   this peer over this connection only.
+   *   this peer over this connection only. The peer knows of it once it has heard of a later {@link SanSocket.signal}.
    * - EXPOSE-2 The same memory may be exposed again: each registration needs its own {@link deregisterRdmaMemory}, and the
    *   last one ends the access, even where the provider keeps the memory in a cache.
    * - EXPOSE-3 Nothing, or an access that is none: `WSAEINVAL`. More than {@link RdmaLimits.maxBytes}, or no room:
@@ -36,7 +36,8 @@ export interface RdmaSocket {
   /**
    * Ends one registration.
    *
-   * - EXPOSE-4 `WSAEINVAL` for a descriptor that is not one of this socket, or while the peer is reading there.
+   * - EXPOSE-4 `WSAEINVAL` for a descriptor that is not one of this socket, or while the peer is reading there: that it may be
+   *   asked again a completed receive tells, as it tells of signals.
    *
    * @source WSPDeregisterRdmaMemory
    */
@@ -46,6 +47,7 @@ export interface RdmaSocket {
    *
    * - READ-1 0 when done at once; `WSA_IO_PENDING` when `overlapped` will complete with the number of bytes, and `target` is the
    *   provider's until then. Without `overlapped`: `WSAEWOULDBLOCK`, and nothing is done, where it cannot be done at once.
+   *   Too many under way, or no room for it: `WSAENOBUFS`.
    * - READ-2 The numbers are the peer's words: what is not wholly inside memory that is exposed for reading answers `WSAEFAULT`,
    *   and moves nothing.
    * - READ-3 A later {@link SanSocket.signal} does not overtake the read: the peer may use the memory again when it hears of it.

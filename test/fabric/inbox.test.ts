@@ -12,7 +12,7 @@ import { DEFAULT_LIMITS } from '../../src/providers/fabric/limits.ts'
 import { Link } from '../../src/providers/fabric/link.ts'
 import type { LinkHost } from '../../src/providers/fabric/link.ts'
 import * as messages from '../../src/providers/fabric/messages.ts'
-import { WSA } from '../../src/spi/index.ts'
+import { Overlapped, WSA } from '../../src/spi/index.ts'
 import { FakeClock } from '../switch/fake-clock.ts'
 
 const LOCAL = { family: 'IPv4', address: '127.0.0.1', port: 4001 } as const
@@ -32,12 +32,14 @@ const OWNER = {
 function standing(role: Link['role']) {
   const memory = new ArrayBuffer(layout.MIRROR_AT + layout.ARENA_BYTES)
   const sent: number[] = []
+  const reads: { readonly address: bigint; readonly key: bigint; readonly bytes: number }[] = []
   const fabric: Partial<Fabric> = {
     send: (_link, message) => {
       sent.push(new Uint8Array(memory)[layout.SENT_AT + message * layout.MESSAGE_BYTES] ?? -1)
       return 0
     },
     receive: () => 0,
+    read: (_link, target, address, key) => reads.push({ address, key, bytes: target.length }),
     close: () => undefined,
     release: () => undefined,
   }
@@ -66,7 +68,7 @@ function standing(role: Link['role']) {
     link.received(0, messages.HEADER_BYTES + data.length)
     return link.lives
   }
-  return { link, host, asked, sent, jobs, hear }
+  return { link, host, asked, sent, reads, jobs, hear }
 }
 
 /** With a connection in slot 0. */
@@ -161,6 +163,59 @@ test('what was given back cannot be given back again', () => {
   assert.equal(hear(messages.REGISTER, 0, 0, words(FIRST_PAGE, layout.PAGE_BYTES)), true)
   assert.equal(hear(messages.DEREGISTER, 0, 0, words(FIRST_PAGE)), true)
   assert.equal(hear(messages.DEREGISTER, 0, 0, words(FIRST_PAGE)), false)
+})
+
+const EXPOSED = words(5, 100, 0, 0, 1, 0)
+const BAD_EXPOSURES: Readonly<Record<string, Uint8Array>> = {
+  'without its key': EXPOSED.subarray(0, messages.EXPOSE_BYTES - 1),
+  'of nothing': words(5, 0, 0, 0, 1, 0),
+  'longer than any may be': words(5, layout.MAX_EXPOSED_BYTES + 1, 0, 0, 1, 0),
+}
+for (const [what, payload] of Object.entries(BAD_EXPOSURES)) {
+  test(`exposed memory ${what} ends the link`, () => {
+    assert.equal(connected().hear(messages.EXPOSE, 0, 0, payload), false)
+  })
+}
+
+test('memory is exposed once, by a connection that there is, read within its bounds only, and no more when that ends', () => {
+  const { hear, connection, reads } = connected()
+  assert.equal(hear(messages.EXPOSE, 0, 0, EXPOSED), true)
+  const read = (descriptor: number, offset: number, length: number): number =>
+    connection.read?.(descriptor, offset, new Uint8Array(length), new Overlapped()) ?? -1
+  for (const [descriptor, offset, length] of [
+    [6, 0, 1],
+    [5, 0, 101],
+    [5, 100, 1],
+    [5, -1, 1],
+    [5, 0.5, 1],
+    [5, Number.NaN, 1],
+  ] as const) {
+    assert.equal(
+      read(descriptor, offset, length),
+      WSA.WSAEFAULT,
+      `${length} bytes at ${offset} of ${descriptor}`,
+    )
+  }
+  assert.deepEqual(reads, [])
+  assert.equal(read(5, 90, 10), WSA.WSA_IO_PENDING)
+  assert.deepEqual(reads, [{ address: 90n, key: 1n, bytes: 10 }])
+  assert.equal(hear(messages.CONCEAL, 0, 0, words(5)), true)
+  assert.equal(read(5, 90, 10), WSA.WSAEFAULT)
+  assert.equal(hear(messages.CONCEAL, 0, 0, words(5)), false)
+  const { hear: again } = connected()
+  again(messages.EXPOSE, 0, 0, EXPOSED)
+  assert.equal(again(messages.EXPOSE, 0, 0, EXPOSED), false)
+  assert.equal(connected().hear(messages.EXPOSE, 0, 1, EXPOSED), false)
+})
+
+test('a connection exposes so many stretches at a time, and reads so many', () => {
+  const { hear, connection } = connected()
+  for (let i = 0; i < layout.MAX_EXPOSED; i++) {
+    assert.equal(hear(messages.EXPOSE, 0, 0, words(i, 100, 0, 0, 1, 0)), true)
+    assert.equal(connection.read?.(i, 0, new Uint8Array(1), new Overlapped()), WSA.WSA_IO_PENDING)
+  }
+  assert.equal(connection.read?.(0, 0, new Uint8Array(1), new Overlapped()), WSA.WSAENOBUFS)
+  assert.equal(hear(messages.EXPOSE, 0, 0, words(99, 100, 0, 0, 1, 0)), false)
 })
 
 test('a request that was withdrawn is not answered', () => {

@@ -12,11 +12,18 @@ import type { FabricLimits } from '../../src/providers/fabric/index.ts'
 import * as layout from '../../src/providers/fabric/layout.ts'
 import { serviceOf } from '../../src/providers/fabric/index.ts'
 import type { ServedSubnet, SocketAddress } from '../../src/spi/index.ts'
+import * as messages from '../../src/providers/fabric/messages.ts'
 import { FABRIC_UNDER_TEST, fabricAddresses, fabricProvider } from '../support/fabric-provider.ts'
 
 export const addresses = fabricAddresses('IPv4')
 
 export const ACCEPT = { decision: 'CF_ACCEPT', calleeData: new Uint8Array() } as const
+
+export interface ExposedPlace {
+  readonly bytes: number
+  readonly address: bigint
+  readonly key: bigint
+}
 
 /** An endpoint without manners, driven by hand. */
 export class Stranger {
@@ -32,9 +39,9 @@ export class Stranger {
   constructor(to: SocketAddress, hello?: Uint8Array, from = to.address) {
     const loaded = loadFabric()
     assert.ok('native' in loaded)
-    const { MESSAGES, MESSAGE_BYTES, WRITES, ARENA_BYTES } = layout
+    const { MESSAGES, MESSAGE_BYTES, WRITES, READS, ARENA_BYTES } = layout
     const { Fabric } = loaded.native
-    this.#fabric = new Fabric(FABRIC_UNDER_TEST, MESSAGES, MESSAGE_BYTES, WRITES, ARENA_BYTES)
+    this.#fabric = new Fabric(FABRIC_UNDER_TEST, MESSAGES, MESSAGE_BYTES, WRITES, READS, ARENA_BYTES)
     assert.equal(this.#fabric.open(), 0)
     this.#events = new Int32Array(this.#fabric.events())
     this.link = this.#fabric.connect(from, to.address, serviceOf(FABRIC_UNDER_TEST, to.port))
@@ -88,6 +95,38 @@ export class Stranger {
     return this.#fabric.write(this.link, offset, content.length)
   }
 
+  /** Lets the victim read `memory`, and says so of slot 0 as `descriptor`; what it says may be changed first. */
+  expose(memory: Uint8Array, descriptor: number, lie: Partial<ExposedPlace> = {}): void {
+    const exposed = this.#fabric.expose(this.link, memory)
+    assert.ok(typeof exposed === 'object')
+    const { address, key, bytes } = { ...exposed, bytes: memory.length, ...lie }
+    const payload = new DataView(new ArrayBuffer(messages.EXPOSE_BYTES))
+    payload.setUint32(0, descriptor, true)
+    payload.setUint32(4, bytes, true)
+    payload.setBigUint64(8, address, true)
+    payload.setBigUint64(16, key, true)
+    this.send(message(messages.EXPOSE, 0, 0, [...new Uint8Array(payload.buffer)]))
+  }
+
+  /** What the victim has exposed, in the order of its messages. */
+  get exposed(): readonly ExposedPlace[] {
+    return this.heard
+      .filter(([kind]) => kind === messages.EXPOSE)
+      .map((said) => {
+        const view = new DataView(said.buffer, said.byteOffset + messages.HEADER_BYTES)
+        return {
+          bytes: view.getUint32(4, true),
+          address: view.getBigUint64(8, true),
+          key: view.getBigUint64(16, true),
+        }
+      })
+  }
+
+  /** Reads there into `target`; the read's number, or a negative errno. */
+  read(target: Uint8Array, { address, key }: Omit<ExposedPlace, 'bytes'>): number {
+    return this.#fabric.read(this.link, target, address, key)
+  }
+
   get said(): Uint8Array {
     return this.#fabric.peerData(this.link)
   }
@@ -96,7 +135,7 @@ export class Stranger {
     const index = this.#sent % layout.MESSAGES
     this.#sent += 1
     new Uint8Array(this.#offer.memory).set(message, layout.SENT_AT + index * layout.MESSAGE_BYTES)
-    this.#fabric.send(this.link, index, message.length)
+    this.#fabric.send(this.link, index, message.length, false)
   }
 
   end(): void {

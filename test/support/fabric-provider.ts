@@ -20,7 +20,7 @@ const NETWORKS: readonly ServedSubnet[] = [
 export function noFabric(): string | false {
   const loaded = loadFabric()
   if ('reason' in loaded) return loaded.reason
-  const endpoints = new loaded.native.Fabric(FABRIC_UNDER_TEST, 1, 64, 1, 64)
+  const endpoints = new loaded.native.Fabric(FABRIC_UNDER_TEST, 1, 64, 1, 1, 64)
   const status = endpoints.open()
   endpoints.destroy()
   return status === 0

@@ -30,6 +30,14 @@ export class Pattern {
     return TABLE.subarray(from, from + length)
   }
 
+  /** A copy of any length. */
+  copy(position: number, length: number): Buffer {
+    const pieces: Buffer[] = []
+    for (let done = 0; done < length; done += MAX_PIECE_BYTES)
+      pieces.push(this.slice(position + done, Math.min(MAX_PIECE_BYTES, length - done)))
+    return Buffer.concat(pieces)
+  }
+
   /** The first position at which `data`, found at `position`, is not what belongs there; undefined when all of it is. */
   damageIn(data: Buffer, position: number): number | undefined {
     for (let done = 0; done < data.length; done += MAX_PIECE_BYTES) {

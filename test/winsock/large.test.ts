@@ -7,7 +7,7 @@ import { SD_SEND } from '../../src/faces/winsock/index.ts'
 import type { WinsockSocket } from '../../src/faces/winsock/index.ts'
 import { LoopbackNetwork, loopback } from '../../src/providers/loopback/index.ts'
 import { intercept } from '../../src/providers/wrap/intercept.ts'
-import { MAX_PIECE_BYTES, Pattern } from '../support/pattern.ts'
+import { Pattern } from '../support/pattern.ts'
 import { FakeClock } from '../switch/fake-clock.ts'
 import { Journal, spy } from '../switch/spy.ts'
 import { cleanUp, connected, listening, nameOf, program, readToEnd, told, valueOf } from './pair.ts'
@@ -22,11 +22,7 @@ const RDMA = { maxBytes: MAX_RDMA, thresholdBytes: THRESHOLD }
 const PATTERN = new Pattern(11)
 
 function bytesOf(length: number, at = 0): Buffer {
-  const pieces: Buffer[] = []
-  for (let done = 0; done < length; done += MAX_PIECE_BYTES) {
-    pieces.push(PATTERN.slice(at + done, Math.min(MAX_PIECE_BYTES, length - done)))
-  }
-  return Buffer.concat(pieces)
+  return PATTERN.copy(at, length)
 }
 
 async function turns(count: number): Promise<void> {

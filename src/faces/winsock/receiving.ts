@@ -5,7 +5,7 @@ import { Fifo } from '../../base/fifo.ts'
 import type { Completion } from './completion.ts'
 import { FD_CLOSE, FD_OOB, FD_READ, MSG_OOB, MSG_PEEK, MSG_WAITALL } from './constants.ts'
 import type { SocketEventRecord } from './event-record.ts'
-import { sessionOf } from './session-of.ts'
+import { FETCHING, sessionOf } from './session-of.ts'
 
 /** An overlapped receive; its buffers are the socket's until it has ended. */
 interface Receive {
@@ -22,6 +22,8 @@ export class Receiving {
   readonly #completion: Completion
   readonly #events: SocketEventRecord
   readonly #waiting = new Fifo<Receive>()
+  /** The first of them is being filled by the provider; and how it is to end, where it was given up meanwhile. */
+  #fetching: { givenUp?: WsaCode } | undefined
   /** Taken from the stream to be looked at, and not read yet. */
   #peeked: Uint8Array = EMPTY
   #ended = false
@@ -109,6 +111,7 @@ export class Receiving {
   /** Bytes, the end or a reset can be read; the receives that wait go first. */
   readable(): void {
     for (let receive = this.#waiting.peek(); receive !== undefined; receive = this.#waiting.peek()) {
+      if (this.#fetch(receive)) return
       receive.received += this.#readInto(receive.buffers, receive.received)
       const status = this.#endOf(receive)
       if (status === undefined) return
@@ -116,6 +119,30 @@ export class Receiving {
       this.#completion.end(receive.overlapped, status, status === 0 ? receive.received : 0)
     }
     this.#tell()
+  }
+
+  /** A large send of the peer goes straight into the first buffer with room; false when none comes next. */
+  #fetch(receive: Receive): boolean {
+    if (this.#fetching !== undefined) return true
+    const target = this.#peeked.length > 0 ? undefined : restOf(receive)
+    if (target === undefined) return false
+    const read = sessionOf(this.#stream)?.fetchInto(target, (bytes) => {
+      this.#fetched(receive, bytes)
+    })
+    if (read === FETCHING) this.#fetching = {}
+    else receive.received += read ?? 0
+    return read === FETCHING
+  }
+
+  #fetched(receive: Receive, bytes: number): void {
+    const givenUp = this.#fetching?.givenUp
+    this.#fetching = undefined
+    receive.received += bytes
+    if (givenUp !== undefined) {
+      this.#waiting.shift()
+      this.#completion.end(receive.overlapped, givenUp, 0)
+    }
+    this.readable()
   }
 
   // How a receive ends now; undefined while it does not.
@@ -182,16 +209,33 @@ export class Receiving {
 
   /** Takes one receive back; false when it is not waiting. */
   cancel(overlapped: Overlapped): boolean {
+    // What is on its way comes first, and ends it.
+    if (this.#fetching !== undefined && this.#waiting.peek()?.overlapped === overlapped) return true
     if (this.#waiting.take((receive) => receive.overlapped === overlapped) === undefined) return false
     this.#completion.end(overlapped, WSA.WSA_OPERATION_ABORTED, 0)
     return true
   }
 
   cancelAll(status: WsaCode): void {
+    const filled = this.#fetching === undefined ? undefined : this.#waiting.shift()
     for (let receive = this.#waiting.shift(); receive !== undefined; receive = this.#waiting.shift()) {
       this.#completion.end(receive.overlapped, status, 0)
     }
+    if (this.#fetching === undefined || filled === undefined) return
+    // Its buffer is the provider's until the bytes are there.
+    this.#fetching.givenUp = status
+    this.#waiting.push(filled)
   }
 }
 
 const EMPTY = new Uint8Array()
+
+/** What is left of the first buffer with room. */
+function restOf({ buffers, received }: Receive): Uint8Array | undefined {
+  let skip = received
+  for (const buffer of buffers) {
+    if (skip < buffer.length) return buffer.subarray(skip)
+    skip -= buffer.length
+  }
+  return undefined
+}

@@ -3,6 +3,8 @@ import type {
   ConnectionMemory,
   ConnectionRequest,
   MemoryRegion,
+  Overlapped,
+  RdmaAccess,
   RegisteredMemory,
   Result,
   Status,
@@ -11,9 +13,11 @@ import type {
 import type { Quota } from '../../base/quota.ts'
 import { FurtherMemory } from '../../san/index.ts'
 import type { Connection, ConnectionOwner } from '../../san/index.ts'
+import type { FurtherPiece } from './further-pool.ts'
 import * as layout from './layout.ts'
 import type { Link } from './link.ts'
-import type { Answer, FurtherPiece, Slot, SlotHolder } from './slot.ts'
+import { ConnectionReads } from './reads.ts'
+import type { Answer, Slot, SlotHolder } from './slot.ts'
 
 /** What a connection needs of the provider around it. */
 export interface ConnectionHost {
@@ -31,6 +35,7 @@ export class FabricConnection implements Connection, SlotHolder {
   readonly #owner: ConnectionOwner
   readonly #slot: Slot
   readonly #further = new FurtherMemory<FurtherPiece>()
+  readonly #reads = new ConnectionReads()
   #phase: 'asking' | 'standing' | 'closed'
 
   /** Asks for it; it has its place. */
@@ -76,10 +81,10 @@ export class FabricConnection implements Connection, SlotHolder {
   }
 
   register(bytes: number): Result<RegisteredMemory> {
-    const taken = this.#slot.link.take(bytes)
+    const taken = this.#slot.link.further.take(bytes)
     if (taken.ok) {
       this.#further.add(taken.value)
-      this.#slot.announce(taken.value)
+      this.#slot.register(taken.value)
     }
     return taken
   }
@@ -88,7 +93,7 @@ export class FabricConnection implements Connection, SlotHolder {
     const further = this.#further.remove(memory)
     if (further === undefined) return WSA.WSAEINVAL
     this.#slot.withdraw(further)
-    this.#slot.link.give(further.piece)
+    this.#slot.link.further.give(further)
     return 0
   }
 
@@ -112,12 +117,47 @@ export class FabricConnection implements Connection, SlotHolder {
   }
 
   signal(): Status {
-    this.#slot.signal()
+    this.#reads.after(this.#signal)
     return 0
+  }
+
+  readonly #signal = (): void => {
+    this.#slot.signal()
   }
 
   poll(): void {
     this.#host.progress()
+  }
+
+  // --- application memory -------------------------------------------------------------------------------------------
+
+  expose(memory: Uint8Array, access: RdmaAccess): Result<number> {
+    return this.#slot.link.exposures.expose(this.#slot, memory, access)
+  }
+
+  conceal(descriptor: number): Status {
+    return this.#slot.link.exposures.conceal(this.#slot, descriptor)
+  }
+
+  read(descriptor: number, offset: number, target: Uint8Array, overlapped: Overlapped | null): Status {
+    if (target.length > layout.MAX_EXPOSED_BYTES) return WSA.WSAEINVAL
+    const from = this.#slot.exposed.find(descriptor, offset, target.length)
+    if (from === undefined) return WSA.WSAEFAULT
+    if (target.length === 0) return 0
+    if (overlapped === null) return WSA.WSAEWOULDBLOCK
+    if (!this.#reads.begin()) return WSA.WSAENOBUFS
+    overlapped.begin()
+    const done = (status: Status): void => {
+      this.#readDone(overlapped, this.#phase === 'closed' ? WSA.WSA_OPERATION_ABORTED : status, target.length)
+    }
+    this.#slot.link.read({ target, from, done })
+    return WSA.WSA_IO_PENDING
+  }
+
+  #readDone(overlapped: Overlapped, status: Status, length: number): void {
+    overlapped.end(status, status === 0 ? length : 0)
+    this.#owner.completed(overlapped)
+    this.#reads.end()
   }
 
   // --- what the slot tells ------------------------------------------------------------------------------------------
@@ -144,6 +184,7 @@ export class FabricConnection implements Connection, SlotHolder {
   }
 
   ended(): void {
+    this.#slot.link.exposures.peerClosed(this.#slot)
     // Accepted and given up in one breath: nobody there has heard of us, so this is not final.
     if (this.#phase === 'asking') this.#giveUp(WSA.WSAECONNABORTED)
     else this.#owner.ended(WSA.WSAECONNRESET)
@@ -156,7 +197,7 @@ export class FabricConnection implements Connection, SlotHolder {
   }
 
   released(): void {
-    for (const { piece } of this.#further.clear()) this.#slot.link.give(piece)
+    for (const further of this.#further.clear()) this.#slot.link.further.give(further)
   }
 
   // --- the end ------------------------------------------------------------------------------------------------------
@@ -172,9 +213,13 @@ export class FabricConnection implements Connection, SlotHolder {
     this.#owner.refused(code)
   }
 
+  // What is being read is the fabric's to write until it is there, and the peer may not take its memory back before.
   close(): void {
     this.#phase = 'closed'
-    this.#slot.end()
     this.#host.connections.give()
+    this.#slot.link.exposures.closed(this.#slot)
+    this.#reads.after(() => {
+      this.#slot.end()
+    })
   }
 }

@@ -10,6 +10,8 @@ const NO_COUNTERS: FabricCounters = {
   messagesReceived: 0,
   writes: 0,
   writtenBytes: 0,
+  reads: 0,
+  readBytes: 0,
   completions: 0,
   retries: 0,
   errors: 0,
@@ -127,7 +129,10 @@ export class Endpoints implements Notifiable {
         link.received(a, events[at + 3] ?? 0)
         break
       case native.EVENT_ROOM:
-        link.flush()
+        link.roomMade()
+        break
+      case native.EVENT_READ:
+        link.readDone(a)
         break
       case native.EVENT_CONNECTED:
         link.connected()

@@ -2,6 +2,7 @@ import { MAX_CONNECT_DATA_BYTES } from '../../spi/index.ts'
 import * as layout from './layout.ts'
 import type { Link } from './link.ts'
 import * as messages from './messages.ts'
+import type { Place } from './reads.ts'
 import type { Slot } from './slot.ts'
 
 /**
@@ -51,6 +52,12 @@ function takeOfSlot(slot: Slot, kind: number, count: number, from: number, end: 
       return slot.registered(word(bytes, from), word(bytes, from + 4))
     case messages.DEREGISTER:
       return slot.deregistered(word(bytes, from))
+    case messages.EXPOSE:
+      return (
+        end - from >= messages.EXPOSE_BYTES && slot.exposed.add(word(bytes, from), place(bytes, from + 4))
+      )
+    case messages.CONCEAL:
+      return slot.exposed.remove(word(bytes, from))
     default:
       return takeAnswer(slot, kind, bytes, from, end)
   }
@@ -86,6 +93,14 @@ function takeUpdate(slot: Slot, count: number, from: number, end: number): boole
   }
   if ((count & messages.SIGNAL) !== 0) slot.holder.signalled()
   return true
+}
+
+function place(bytes: Uint8Array, at: number): Place {
+  return { bytes: word(bytes, at), address: long(bytes, at + 4), key: long(bytes, at + 12) }
+}
+
+function long(bytes: Uint8Array, at: number): bigint {
+  return BigInt(word(bytes, at)) | (BigInt(word(bytes, at + 4)) << 32n)
 }
 
 function word(bytes: Uint8Array, at: number): number {

@@ -38,8 +38,9 @@ export interface FabricOptions {
 /** A fabric provider for the calling thread's event loop. */
 export function fabric(options: FabricOptions): FabricProvider {
   const { native, provider } = options
-  const { MESSAGES, MESSAGE_BYTES, WRITES, ARENA_BYTES } = layout
-  const endpoints = (): Fabric => new native.Fabric(provider, MESSAGES, MESSAGE_BYTES, WRITES, ARENA_BYTES)
+  const { MESSAGES, MESSAGE_BYTES, WRITES, READS, ARENA_BYTES } = layout
+  const endpoints = (): Fabric =>
+    new native.Fabric(provider, MESSAGES, MESSAGE_BYTES, WRITES, READS, ARENA_BYTES)
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const clock = options.clock ?? systemClock
   const description = `libfabric ${native.version}, provider ${provider}, between hosts`

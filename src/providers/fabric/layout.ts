@@ -14,6 +14,15 @@ export const MESSAGES = 64
 export const MESSAGE_BYTES = 4096
 /** RDMA writes under way. */
 export const WRITES = 128
+/** RDMA reads under way: what else goes over the link may have to wait for all of them. */
+export const READS = 4
+
+/** Stretches of the application's memory that one connection may expose at a time, and the longest one. */
+export const MAX_EXPOSED = 16
+export const MAX_EXPOSED_BYTES = 4 << 20
+
+/** So many heartbeats without giving, or taking, what is to be read are the peer's death. */
+export const MAX_STALLED_BEATS = 4
 
 export const REGION_BYTES = 1216
 /** Connections on one link. */

@@ -16,6 +16,8 @@ export interface FabricLimits {
   readonly idleLinkMs: number
   /** A peer that has been silent for this long is asked whether it is there; the fourth time it counts as dead, in ms. */
   readonly heartbeatMs: number
+  /** Sends of more bytes than this the peer reads where they are, past the ring; infinitely many: none. */
+  readonly readBytes: number
 }
 
 export const DEFAULT_LIMITS: FabricLimits = {
@@ -27,4 +29,5 @@ export const DEFAULT_LIMITS: FabricLimits = {
   silentMs: 10_000,
   idleLinkMs: 30_000,
   heartbeatMs: 5000,
+  readBytes: 256 << 10,
 }

@@ -2,24 +2,28 @@ import { WSA, failure, success } from '../../spi/index.ts'
 import type { ConnectionRequest, Result, WsaCode } from '../../spi/index.ts'
 import type { Clock, Cancel } from '../../base/clock.ts'
 import { step } from '../../base/machine.ts'
-import { MemoryPool } from '../../base/memory-pool.ts'
-import type { Piece } from '../../base/memory-pool.ts'
 import type { Fabric, LinkOffer } from '../../native/fabric.ts'
 import type { Watcher } from '../../native/shm.ts'
 import type { Turns } from '../../native/turns.ts'
 import type { ConnectionHost } from './connection.ts'
 import { connectCode } from './errno.ts'
+import { Exposures } from './exposures.ts'
+import { FurtherPool } from './further-pool.ts'
 import { decodeHello, decodeRefusal, encodeHello } from './hello.ts'
 import { Incoming } from './incoming.ts'
 import { takeMessage } from './inbox.ts'
 import * as layout from './layout.ts'
+import { Heartbeat } from './heartbeat.ts'
+import type { Beating } from './heartbeat.ts'
 import type { FabricLimits } from './limits.ts'
 import { TRANSITIONS } from '../../san/link-state.ts'
 import type { LinkEvent, LinkState } from '../../san/link-state.ts'
 import * as messages from './messages.ts'
 import { Answers, Outbox } from './outbox.ts'
+import { Reads } from './reads.ts'
+import type { Read } from './reads.ts'
 import { Slot } from './slot.ts'
-import type { FurtherPiece, SlotHolder } from './slot.ts'
+import type { SlotHolder } from './slot.ts'
 
 /** What a link needs of the provider around it. */
 export interface LinkHost extends ConnectionHost {
@@ -35,28 +39,28 @@ export interface LinkHost extends ConnectionHost {
   linkClosed(link: Link, code: WsaCode): void
 }
 
-/** So many questions without an answer, a heartbeat apart, are the peer's death. */
-const MAX_UNANSWERED = 3
-
 /**
  * One endpoint between two event loops, shared by all connections that the opener makes to the acceptor's listener. What
  * the peer says is checked before it is used; nonsense ends the link.
  */
-export class Link {
+export class Link implements Beating {
   readonly role: 'opener' | 'acceptor'
   readonly id: number
   /** The peer's address. */
   readonly address: string
   readonly bytes: Uint8Array
   readonly words: Int32Array
+  readonly further: FurtherPool
   /** Further regions that the peer has registered. */
   registrations = 0
   readonly #host: LinkHost
   readonly #fabric: Fabric
   readonly #offer: LinkOffer
   readonly #outbox: Outbox
+  /** The application's memory that the peer reads, and the peer's that is read here. */
+  readonly exposures: Exposures
+  readonly #reads: Reads
   readonly #answers = new Answers()
-  readonly #pool = new MemoryPool(layout.MAX_RING_BYTES)
   readonly #slots: (Slot | undefined)[] = []
   readonly #freeIds: number[] = []
   /** Acceptor: requests without an answer. */
@@ -67,9 +71,7 @@ export class Link {
   #watcher: Watcher | undefined
   #cancelOpening: Cancel | undefined
   #cancelIdle: Cancel | undefined
-  #cancelHeartbeat: Cancel | undefined
-  #heard = false
-  #unanswered = 0
+  readonly #heartbeat: Heartbeat
   #saidGoodbye = false
   /** The peer has said that it ends. */
   peerLeft = false
@@ -85,9 +87,11 @@ export class Link {
     this.#outbox = new Outbox(host.fabric, id, offer.memory)
     this.bytes = this.#outbox.bytes
     this.words = new Int32Array(offer.memory)
+    this.further = new FurtherPool(this.bytes, this.words)
+    this.exposures = new Exposures(host.fabric, id, this.#outbox)
+    this.#reads = new Reads(host.fabric, id, host.turns.schedule)
+    this.#heartbeat = new Heartbeat(host.clock, host.limits.heartbeatMs, this)
     this.#openedAt = host.clock.now()
-    for (let segment = 0; segment < layout.RINGS_BYTES / layout.MAX_RING_BYTES; segment++)
-      this.#pool.addSegment(segment)
   }
 
   get state(): LinkState {
@@ -123,7 +127,7 @@ export class Link {
     this.#cancelOpening = clock.after(limits.handshakeMs, () => {
       this.fail(WSA.WSAETIMEDOUT)
     })
-    this.#beat()
+    this.#heartbeat.start()
     return 0
   }
 
@@ -165,10 +169,27 @@ export class Link {
     if (this.#state === 'up') this.flush()
   }
 
-  /** There may be room again. */
   flush(): void {
     this.#outbox.flush()
     this.#checkOutbox()
+  }
+
+  /** Something has gone: there may be room again. */
+  roomMade(): void {
+    this.flush()
+    this.exposures.settle()
+  }
+
+  /** Reads what the peer has exposed. */
+  read(read: Read): void {
+    this.#reads.add(read)
+    this.#outbox.add(this.#reads)
+    this.flush()
+  }
+
+  readDone(number: number): void {
+    this.#heartbeat.heard()
+    this.#reads.done(number)
   }
 
   // Sockets are told in a turn of their own.
@@ -182,7 +203,7 @@ export class Link {
   /** A message has arrived in `buffer`. */
   received(buffer: number, length: number): void {
     if (this.#state !== 'opening' && this.#state !== 'up') return
-    this.#heard = true
+    this.#heartbeat.heard()
     const at = layout.RECEIVED_AT + buffer * layout.MESSAGE_BYTES
     const whole = length >= messages.HEADER_BYTES && length <= layout.MESSAGE_BYTES
     if (!whole || !this.#outbox.credit(this.bytes[at + 2] ?? 0) || !takeMessage(this, at, length)) {
@@ -309,44 +330,23 @@ export class Link {
     }
   }
 
-  // --- further memory -----------------------------------------------------------------------------------------------
-
-  take(bytes: number): Result<FurtherPiece> {
-    const piece = this.#pool.take(bytes)
-    if (piece === undefined) return failure(WSA.WSAENOBUFS)
-    const at = layout.REGIONS_BYTES + piece.segment * layout.MAX_RING_BYTES + piece.offset
-    const descriptor = at / layout.PAGE_BYTES
-    return success({
-      bytes: this.bytes,
-      words: this.words,
-      offset: layout.ARENA_AT + at,
-      length: bytes,
-      descriptor,
-      piece,
-    })
-  }
-
-  give(piece: Piece): void {
-    this.#pool.give(piece)
-  }
-
   // --- life ---------------------------------------------------------------------------------------------------------
 
-  // Neither provider reports a host that lost its power or its wire. What counts are questions, not time: a loop that was
-  // busy itself has not heard the answers either.
-  #beat(): void {
-    this.#cancelHeartbeat = this.#host.clock.after(this.#host.limits.heartbeatMs, () => {
-      if (this.#heard) this.#unanswered = 0
-      else if (this.#state === 'up') this.#unanswered += 1
-      if (this.#unanswered > MAX_UNANSWERED) {
-        this.#host.silenced()
-        this.fail(WSA.WSAECONNABORTED)
-        return
-      }
-      if (!this.#heard && this.#state === 'up') this.#outbox.say(messages.PING)
-      this.#heard = false
-      this.#beat()
-    })
+  beat(): boolean {
+    if (this.exposures.beat() && this.#reads.beat()) return true
+    this.fail(WSA.WSAECONNABORTED)
+    return false
+  }
+
+  ask(): boolean {
+    if (this.#state !== 'up') return false
+    this.#outbox.say(messages.PING)
+    return true
+  }
+
+  dead(): void {
+    this.#host.silenced()
+    this.fail(WSA.WSAECONNABORTED)
   }
 
   /** The process ends: what was written goes out, and the peer is told that nothing follows. */
@@ -361,14 +361,20 @@ export class Link {
     this.#move('failed')
     this.#cancelOpening?.()
     this.#cancelIdle?.()
-    this.#cancelHeartbeat?.()
+    this.#heartbeat.stop()
     this.#watcher?.close()
     this.#outbox.close()
     this.#fabric.close(this.id)
+    this.exposures.clear()
     for (const incoming of this.#asked.values()) incoming.withdraw()
     this.#asked.clear()
     this.#host.linkClosed(this, code)
     // Each socket hears of it in a turn of its own: what one of them does must not keep it from the others.
+    for (const read of this.#reads.takeAll()) {
+      this.#host.turns.schedule(() => {
+        read.done(WSA.WSAECONNRESET)
+      })
+    }
     for (const slot of this.#slots) {
       if (slot === undefined) continue
       this.#host.turns.schedule(() => {

@@ -28,6 +28,10 @@ export const PING = 8
 export const GOODBYE = 9
 /** Acceptor: the answer takes a while. */
 export const JUDGING = 10
+/** Memory of the application that the other side may read: descriptor, bytes, address, key; or may not any more: descriptor. */
+export const EXPOSE = 11
+export const CONCEAL = 12
+export const EXPOSE_BYTES = 24
 
 /** In the count of an {@link UPDATE}: tells the peer once. */
 export const SIGNAL = 0x80

@@ -84,7 +84,7 @@ export class Outbox {
   flush(): void {
     for (let next = this.#queue.peek(); next !== undefined; next = this.#queue.peek()) {
       if (!next.post(this)) {
-        this.#words[LINK_WANTS_ROOM] = 1
+        this.wantNews()
         break
       }
       this.#queue.shift()
@@ -100,8 +100,12 @@ export class Outbox {
     return layout.SENT_AT + (this.#sent & (layout.MESSAGES - 1)) * layout.MESSAGE_BYTES
   }
 
-  /** Sends the message begun, with `length` bytes after the header; false when it must wait, and be begun anew. */
-  send(kind: number, count: number, slot: number, length: number): boolean {
+  /**
+   * Sends the message begun, with `length` bytes after the header; false when it must wait, and be begun anew.
+   *
+   * @param reports {@link hasGone} tells as soon as it has, and not some messages later.
+   */
+  send(kind: number, count: number, slot: number, length: number, reports = false): boolean {
     const index = this.#sent & (layout.MESSAGES - 1)
     const at = layout.SENT_AT + index * layout.MESSAGE_BYTES
     const { bytes } = this
@@ -113,11 +117,27 @@ export class Outbox {
     bytes[at + 5] = slot >>> 8
     bytes[at + 6] = 0
     bytes[at + 7] = 0
-    if (!this.#posted(this.#native.send(this.#link, index, messages.HEADER_BYTES + length))) return false
+    if (!this.#posted(this.#native.send(this.#link, index, messages.HEADER_BYTES + length, reports)))
+      return false
     this.#sent = (this.#sent + 1) | 0
     this.#credits -= 1
     this.#owed = 0
     return true
+  }
+
+  /** How many messages were sent, wrapping. */
+  get sent(): number {
+    return this.#sent
+  }
+
+  /** The message with which {@link sent} became `sent`, and all before it, left this side. */
+  hasGone(sent: number): boolean {
+    return (((this.#words[LINK_MESSAGES_DONE] ?? 0) - sent) | 0) >= 0
+  }
+
+  /** The next completion is announced. */
+  wantNews(): void {
+    this.#words[LINK_WANTS_ROOM] = 1
   }
 
   /** Writes a range of the arena into the peer's mirror; false when it must wait. */
@@ -131,12 +151,13 @@ export class Outbox {
   }
 
   #posted(status: number): boolean {
-    if (status !== 0 && status !== -EAGAIN) this.#broken = -status
+    if (status !== 0 && status !== AGAIN) this.#broken = -status
     return status === 0
   }
 }
 
-const { EAGAIN } = constants.errno
+/** What the fabric answers where there is no room now. */
+export const AGAIN = -constants.errno.EAGAIN
 
 /** The answers that wait at a link without a slot of its own to wait in, and the farewell. */
 export class Answers implements Outgoing {

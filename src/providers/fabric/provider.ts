@@ -85,7 +85,7 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
   readonly limits: FabricLimits
   readonly clock: Clock
   readonly schedule: (job: () => void) => void
-  readonly bounds = BOUNDS
+  readonly bounds: ProviderLimits
   readonly minMemoryBytes = layout.PAGE_BYTES
   readonly startups = new Startups()
   readonly connections: Quota
@@ -108,6 +108,8 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
     this.turns = turns
     this.schedule = turns.schedule
     this.limits = limits
+    const rdma = { maxBytes: layout.MAX_EXPOSED_BYTES, thresholdBytes: limits.readBytes }
+    this.bounds = limits.readBytes < rdma.maxBytes ? { ...BOUNDS, rdma } : BOUNDS
     this.clock = clock
     this.connections = new Quota(limits.maxConnections)
     this.#routes = new Routes(clock, limits.silentMs)
@@ -143,7 +145,7 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
     if (status !== 0) return failure(status)
     if (this.#purpose.patient) this.#endpoints.open()
     this.addressList()
-    return success({ version: SPI_VERSION, description: this.#purpose.description, limits: BOUNDS })
+    return success({ version: SPI_VERSION, description: this.#purpose.description, limits: this.bounds })
   }
 
   cleanup(): Status {

@@ -1,10 +1,11 @@
-import type { ConnectionMemory, RegisteredMemory, WsaCode } from '../../spi/index.ts'
-import type { Piece } from '../../base/memory-pool.ts'
+import type { ConnectionMemory, WsaCode } from '../../spi/index.ts'
+import type { FurtherPiece } from './further-pool.ts'
 import * as layout from './layout.ts'
 import type { Link } from './link.ts'
 import * as messages from './messages.ts'
 import type { Outbox, Outgoing } from './outbox.ts'
 import { RangeSet } from './range-set.ts'
+import { PeerMemory } from './reads.ts'
 
 /** What the acceptor has answered to a request. */
 export type Answer =
@@ -25,9 +26,12 @@ export interface SlotHolder {
   released(): void
 }
 
-/** Further memory of a connection. */
-export interface FurtherPiece extends RegisteredMemory {
-  readonly piece: Piece
+/** Something that goes before the next update. */
+export interface Announcement {
+  readonly kind: number
+  readonly words: readonly number[]
+  /** It has been sent as the message with that number, and reports when it has gone. */
+  readonly sent?: (message: number) => void
 }
 
 interface Dirty {
@@ -46,7 +50,7 @@ export class Slot implements Outgoing {
   readonly memory: ConnectionMemory
   queued = false
   #opening: { readonly kind: number; readonly bytes: Uint8Array } | undefined
-  readonly #announcements: { readonly kind: number; readonly page: number; readonly bytes: number }[] = []
+  readonly #announcements: Announcement[] = []
   readonly #region = new RangeSet()
   #further: Dirty[] | undefined
   #signal = false
@@ -58,6 +62,7 @@ export class Slot implements Outgoing {
   #asks: boolean
   /** The peer's further regions by their page. */
   readonly #registered = new Map<number, number>()
+  #exposed: PeerMemory | undefined
 
   /** @param kind What goes first: the request, or the answer to it, with `data`. */
   constructor(link: Link, id: number, holder: SlotHolder, kind: number, data: Uint8Array) {
@@ -105,12 +110,16 @@ export class Slot implements Outgoing {
     this.link.send(this)
   }
 
-  announce(memory: FurtherPiece): void {
-    this.#announcements.push({ kind: messages.REGISTER, page: memory.descriptor, bytes: memory.length })
+  announce(announcement: Announcement): void {
+    this.#announcements.push(announcement)
+  }
+
+  register(memory: FurtherPiece): void {
+    this.announce({ kind: messages.REGISTER, words: [memory.descriptor, memory.length] })
   }
 
   withdraw(memory: FurtherPiece): void {
-    this.#announcements.push({ kind: messages.DEREGISTER, page: memory.descriptor, bytes: 0 })
+    this.announce({ kind: messages.DEREGISTER, words: [memory.descriptor] })
     this.#further = this.#further?.filter((dirty) => dirty.memory !== memory)
   }
 
@@ -149,9 +158,10 @@ export class Slot implements Outgoing {
     for (let next = this.#announcements[0]; next !== undefined; next = this.#announcements[0]) {
       const at = outbox.begin()
       if (at < 0) return false
-      putWord(outbox.bytes, at + messages.HEADER_BYTES, next.page)
-      putWord(outbox.bytes, at + messages.HEADER_BYTES + 4, next.bytes)
-      if (!outbox.send(next.kind, 0, this.id, 8)) return false
+      const { kind, words, sent } = next
+      for (const [i, word] of words.entries()) putWord(outbox.bytes, at + messages.HEADER_BYTES + 4 * i, word)
+      if (!outbox.send(kind, 0, this.id, 4 * words.length, sent !== undefined)) return false
+      sent?.(outbox.sent)
       this.#announcements.shift()
     }
     return true
@@ -216,6 +226,11 @@ export class Slot implements Outgoing {
   /** The length of the peer's further region that begins at `page`. */
   lengthOf(page: number): number | undefined {
     return this.#registered.get(page)
+  }
+
+  /** The application memory that the peer lets this connection read. */
+  get exposed(): PeerMemory {
+    return (this.#exposed ??= new PeerMemory())
   }
 
   peerIsThrough(): void {

@@ -82,8 +82,10 @@ export function intercept(provider: SanProvider, interceptor: Interceptor): SanP
         const made = provider.socket(request)
         return made.ok ? success(new InterceptedSocket(made.value, numbers)) : made
       }),
-    evict: (memory: Uint8Array) =>
-      interceptor.status(call('evict', memory), () => provider.evict?.(memory) ?? WSA.WSAEINVAL),
+    ...(provider.evict !== undefined && {
+      evict: (memory: Uint8Array) =>
+        interceptor.status(call('evict', memory), () => provider.evict?.(memory) ?? WSA.WSAEINVAL),
+    }),
     ...(provider.probe !== undefined && {
       probe: (address: SocketAddress) =>
         interceptor.value(call('probe', address), () => provider.probe?.(address) ?? []),

@@ -8,6 +8,11 @@ const STAGING_BYTES = 1 << 20
 /** What {@link BlockReader.read} answers instead of a number of bytes. */
 export const NOT_NOW = 0
 export const UNREADABLE = -1
+/** It is under way. */
+export const FETCHING = -2
+
+/** With less room than this, and less than the rest of a block, a read of its own is not worth while. */
+const STRAIGHT_BYTES = 256 << 10
 
 /**
  * Reads the large blocks that the peer announces, one at a time, straight from its application's memory into ours. A block
@@ -33,6 +38,8 @@ export class BlockReader {
   #staging: Buffer | undefined
   #staged = 0
   #given = 0
+  /** Bytes are on their way straight into the application's buffer. */
+  #fetching = false
   #broken = false
 
   /** @param onFetched Told when what could not be read at once can be read now. */
@@ -86,12 +93,36 @@ export class BlockReader {
 
   /** Reads up to `maxBytes` into `target` at `to`; how many, {@link NOT_NOW}, or {@link UNREADABLE}. */
   read(target: Uint8Array, to: number, maxBytes: number): number {
+    if (this.#fetching) return NOT_NOW
     if (this.#staging !== undefined) return this.#give(target, to, maxBytes)
     const wanted = Math.min(maxBytes, this.#left, this.#maxBytes)
     const status = this.#request(target.subarray(to, to + wanted), null)
     if (status === 0) return this.#advance(wanted)
     if (status === WSA.WSAEWOULDBLOCK) return this.#fetch()
     return UNREADABLE
+  }
+
+  /**
+   * Reads straight into `target`, which is the provider's until `done` is called with how many bytes there are.
+   *
+   * @returns how many were read at once, {@link FETCHING}, {@link UNREADABLE}, or {@link NOT_NOW} where {@link read} is to be asked.
+   */
+  fetch(target: Uint8Array, done: (bytes: number) => void): number {
+    const wanted = Math.min(target.length, this.#left, this.#maxBytes)
+    const isWorth = wanted === this.#left || wanted >= STRAIGHT_BYTES
+    if (!isWorth || this.#fetching || this.#staging !== undefined) return NOT_NOW
+    const overlapped = new Overlapped({
+      completed: (status, bytes) => {
+        this.#fetching = false
+        if (status === 0 && bytes === wanted) this.#advance(wanted)
+        else this.#broken = status !== WSA.WSA_OPERATION_ABORTED
+        done(status === 0 ? bytes : 0)
+      },
+    })
+    const status = this.#request(target.subarray(0, wanted), overlapped)
+    if (status === 0) return this.#advance(wanted)
+    this.#fetching = status === WSA.WSA_IO_PENDING
+    return this.#fetching ? FETCHING : UNREADABLE
   }
 
   #request(target: Uint8Array, overlapped: Overlapped | null): Status {

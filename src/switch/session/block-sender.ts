@@ -66,23 +66,26 @@ export class BlockSender {
     return 0
   }
 
-  /** Ends the send when the peer has read all of it. */
+  /** Ends the send when the peer has read all of it, and the memory is ours again (EXPOSE-4). */
   settle(): void {
-    if (this.#pending !== undefined && this.#isTaken) this.#end(0)
+    if (this.#pending === undefined || !this.#isTaken) return
+    if (this.#takeBack() === 0) this.#end(0)
   }
 
-  /** The connection is over: ends the send, unless the peer has read all of it after all. */
+  /** The connection is over: ends the send. While the peer reads there it stays exposed, until the socket closes. */
   fail(code: WsaCode): void {
-    this.settle()
-    this.#end(code)
+    if (this.#pending === undefined) return
+    this.#takeBack()
+    this.#end(this.#isTaken ? 0 : code)
   }
 
-  /** Takes the memory back. While the peer reads there it stays exposed, until the socket closes. */
+  #takeBack(): Status {
+    return this.#socket.deregisterRdmaMemory?.(this.#pending?.descriptor ?? 0) ?? 0
+  }
+
   #end(status: 0 | WsaCode): void {
     const pending = this.#pending
-    if (pending === undefined) return
     this.#pending = undefined
-    this.#socket.deregisterRdmaMemory?.(pending.descriptor)
-    pending.done(status)
+    pending?.done(status)
   }
 }

@@ -1,6 +1,6 @@
 import { WSA } from '../../spi/index.ts'
 import type { ConnectionMemory, RdmaLimits, SanSocket } from '../../spi/index.ts'
-import { BlockReader, UNREADABLE } from './block-reader.ts'
+import { BlockReader, NOT_NOW, UNREADABLE } from './block-reader.ts'
 import * as layout from './layout.ts'
 import type { Unread } from './packed.ts'
 import { copyIn, copyOut, ringIn } from './ring.ts'
@@ -263,10 +263,21 @@ export class Receiver {
   }
 
   #readBlock(target: Uint8Array, to: number, maxBytes: number): number {
-    const read = this.#blocks?.read(target, to, maxBytes) ?? 0
+    return this.#checked(this.#blocks?.read(target, to, maxBytes) ?? NOT_NOW)
+  }
+
+  #checked(read: number): number {
     if (read !== UNREADABLE) return read
     this.#broken = true
-    return 0
+    return NOT_NOW
+  }
+
+  /** As {@link BlockReader.fetch}, where a block comes next. */
+  fetch(target: Uint8Array, done: (bytes: number) => void): number {
+    if (this.#isPlain) return NOT_NOW
+    const { here, bytes } = this.#unread()
+    if (this.#nextStop(here, bytes) !== 'block') return NOT_NOW
+    return this.#checked(this.#blocks?.fetch(target, done) ?? NOT_NOW)
   }
 
   /** A new buffer of at most `maxBytes`, or undefined when nothing is there. The caller owns it. */

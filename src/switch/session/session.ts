@@ -143,6 +143,22 @@ export class Session implements Stream {
     return length
   }
 
+  /**
+   * Where a large block comes next: lets the provider read it straight into `target`, which is the session's until `done` is called
+   * with how many bytes there are; 0 when it came to nothing.
+   *
+   * @returns how many bytes were read at once, {@link FETCHING}, or 0 where {@link readInto} is to be asked.
+   */
+  fetchInto(target: Uint8Array, done: (bytes: number) => void): number {
+    if (!this.#life.canRead) return 0
+    const length = this.#halves.receiver.fetch(target, (bytes) => {
+      this.#life.bytesRead += bytes
+      done(bytes)
+    })
+    if (length > 0) this.#life.bytesRead += length
+    return length
+  }
+
   /** True: urgent bytes are part of the stream; the option SO_OOBINLINE. */
   get urgentInline(): boolean {
     return this.#halves.receiver.urgentInline
