@@ -27,7 +27,7 @@ after(async () => {
 
 /** Sends `bytes` with what an honest OPEN carries; tells what came back. */
 async function knock(bytes: Uint8Array, changes: (peer: HostilePeer) => readonly number[] = (p) => p.offer) {
-  const peer = await HostilePeer.prepare(Channel.connect(doorName(scene.port)))
+  const peer = await HostilePeer.prepare(doorName(scene.port))
   peer.channel.send(bytes, changes(peer))
   const answer = await rejectionOf(peer.channel)
   peer.close()
@@ -295,7 +295,7 @@ test('a channel that ends without a word is forgotten', { timeout: TIMEOUT_MS },
 test('a peer that ends right after OPEN leaves nothing', { timeout: TIMEOUT_MS }, async () => {
   await scene.survives(async () => {
     for (let i = 0; i < 20; i += 1) {
-      const peer = await HostilePeer.prepare(Channel.connect(doorName(scene.port)))
+      const peer = await HostilePeer.prepare(doorName(scene.port))
       peer.channel.send(open(), peer.offer)
       peer.close()
     }
@@ -306,7 +306,7 @@ test('pitfall 11: descriptors of a refused OPEN are closed at once', { timeout: 
   const counted = censusOf(scene.victim.app.pid)
   const peers: HostilePeer[] = []
   for (let i = 0; i < 30; i += 1) {
-    const peer = await HostilePeer.prepare(Channel.connect(doorName(scene.port)))
+    const peer = await HostilePeer.prepare(doorName(scene.port))
     peer.channel.send(encodeMessage({ kind: 'reject', code: 1 }), [...peer.offer, peer.own.fd])
     peers.push(peer)
   }

@@ -83,8 +83,10 @@ export class HostilePeer {
   }
 
   /** Somebody who has everything an honest peer has and has said nothing yet. */
-  static async prepare(channel: Channel): Promise<HostilePeer> {
-    return new HostilePeer(channel, await lonelyEventfd())
+  static async prepare(name: string): Promise<HostilePeer> {
+    const doorbell = await lonelyEventfd()
+    // Only now: whoever has knocked and does not speak is sent away after a second.
+    return new HostilePeer(Channel.connect(name), doorbell)
   }
 
   /** The same for who knocked at the door of `server`: quickly, for the victim does not wait long. */
@@ -95,7 +97,7 @@ export class HostilePeer {
   /** Knocks at the listener's door and is let in. */
   static async open(port: number, host = HOST): Promise<HostilePeer> {
     const name = doorName(port, host)
-    const peer = await HostilePeer.prepare(Channel.connect(name))
+    const peer = await HostilePeer.prepare(name)
     peer.say({ kind: 'open', segmentBytes: layout.LINK_SEGMENT_BYTES, name }, peer.offer)
     await peer.#adopt()
     return peer

@@ -17,7 +17,7 @@ async function go(stage: string, port: number, from: number): Promise<void> {
     return
   }
   if (stage === 'half open') {
-    const peer = await HostilePeer.prepare(Channel.connect(name))
+    const peer = await HostilePeer.prepare(name)
     peer.say({ kind: 'open', segmentBytes: LINK_SEGMENT_BYTES, name }, peer.offer)
     return
   }
