@@ -30,6 +30,16 @@ async function listening(program: Program): Promise<string> {
   return `127.0.0.1:${String((await program.ask('listen'))['port'])}`
 }
 
+/** A port at which nobody listens, nor anybody else can begin to. */
+function boundPort(t: TestContext): number {
+  const loaded = loadShm()
+  assert.ok('native' in loaded)
+  const reserved = loaded.native.reserveTcpPort('127.0.0.1', 1)
+  assert.ok(typeof reserved === 'object')
+  t.after(() => loaded.native.close(reserved.fd))
+  return reserved.port
+}
+
 interface Explained {
   readonly answers: readonly {
     readonly provider?: string
@@ -85,7 +95,7 @@ test(
     )
     const actual = [
       (await explained(stock)).answer,
-      (await explained('127.0.0.1:1')).answer,
+      (await explained(`127.0.0.1:${String(boundPort(t))}`)).answer,
       (await explained('192.0.2.1:80')).answer,
     ]
     assert.deepEqual(
