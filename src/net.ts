@@ -15,8 +15,14 @@ export type { Inspect, InspectRequest, Inspection } from './faces/net/inspect.ts
 /**
  * Lets the switch carry what somebody else has made: a server that does not listen yet, or a socket that does not connect yet,
  * such as that of `https.createServer` or `tls.connect`. Sockets begin to connect in the next tick at the earliest.
+ *
+ * @throws when it is something else, or the server listens already.
  */
 export function claim<T extends net.Server | net.Socket>(owner: T): T {
+  if (!(owner instanceof net.Server || owner instanceof net.Socket))
+    throw new TypeError('Cannot claim: it is neither a server nor a socket of node:net')
+  if (owner instanceof net.Server && owner.listening)
+    throw new Error('Cannot claim: the server listens already')
   enlist(owner)
   return owner
 }
@@ -65,6 +71,8 @@ export class Server extends net.Server {
  * @throws when the server listens already.
  */
 export function setInspect(server: net.Server, inspect: Inspect): void {
+  if (!(server instanceof net.Server))
+    throw new TypeError('Cannot inspect connections: the first argument is no server of node:net')
   if (typeof inspect !== 'function')
     throw new TypeError('Cannot inspect connections: inspect is not a function')
   if (server.listening) throw new Error('Cannot inspect connections: the server listens already')
@@ -100,5 +108,15 @@ export function connect(...args: unknown[]): Socket {
 
 export const createConnection = connect
 
-const face = { ...net, Socket, Server, setInspect, Stream: Socket, createServer, connect, createConnection, claim }
+const face = {
+  ...net,
+  Socket,
+  Server,
+  setInspect,
+  Stream: Socket,
+  createServer,
+  connect,
+  createConnection,
+  claim,
+}
 export default face

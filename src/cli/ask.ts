@@ -6,6 +6,8 @@ import { loadShm } from '../native/load.ts'
 import type { ShmNative } from '../native/shm.ts'
 
 const PATIENCE_MS = 1000
+/** What is the problem with a process that is stopped or busy. */
+export const NO_ANSWER = 'does not answer'
 /** More than the longest honest answer. */
 const MAX_BYTES = 64 << 20
 const { EAGAIN } = constants.errno
@@ -62,7 +64,7 @@ function ask(native: ShmNative, name: string): Promise<ProcessReport | Silent> {
       resolve(result)
     }
     const timer = setTimeout(() => {
-      finish({ name, problem: 'does not answer' })
+      finish({ name, problem: NO_ANSWER })
     }, PATIENCE_MS)
     const watcher = new native.Watcher(fd, () => {
       for (;;) {

@@ -3,6 +3,7 @@ import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readConfig } from '../compose/config.ts'
+import { CONTROL_PREFIX } from '../compose/control.ts'
 import { composeFabric } from '../compose/fabric.ts'
 import { policyOf } from '../compose/policy.ts'
 import type { ListenerRow, ProcessReport } from '../compose/report.ts'
@@ -14,7 +15,8 @@ import { formatAddress, isWildcard } from '../spi/index.ts'
 import type { SocketAddress } from '../spi/index.ts'
 import type { ExplainedStep, Explanation } from '../switch/explain.ts'
 import { createSwitch } from '../switch/switch.ts'
-import { askAll } from './ask.ts'
+import { NO_ANSWER, askAll } from './ask.ts'
+import { endOf, plainly } from './end-of.ts'
 import { REMEDIES } from './remedies.ts'
 
 export interface ExplainOptions {
@@ -39,7 +41,7 @@ interface Answer extends Explanation {
 /** Tells what a connect to `target` would do; 0: switched to every address, 1: not. @throws where there is nothing to tell. */
 export async function explain(target: string, options: ExplainOptions): Promise<number> {
   const ends = await resolve(target, options.listen).catch((error: unknown) => {
-    throw new Error(`Cannot explain "${target}": ${(error as Error).message}`, { cause: error })
+    throw new Error(`Cannot explain "${target}": ${plainly(error)}`, { cause: error })
   })
   const answers = await examine(ends, options)
   if (options.json) console.log(JSON.stringify({ target, answers }, null, 2))
@@ -49,7 +51,7 @@ export async function explain(target: string, options: ExplainOptions): Promise<
 
 /** `HOST:PORT`, `[::1]:PORT` or a bare port, as addresses of either family. */
 async function resolve(target: string, listen: boolean): Promise<readonly SocketAddress[]> {
-  const { host, port } = split(target, listen ? '::' : 'localhost')
+  const { host = listen ? '::' : 'localhost', port } = endOf(target, 1)
   if (listen && isWildcard({ family: 'IPv6', address: host, port })) {
     return [{ family: host === '::' ? 'IPv6' : 'IPv4', address: host, port }]
   }
@@ -60,14 +62,6 @@ async function resolve(target: string, listen: boolean): Promise<readonly Socket
     .filter((end) => end !== undefined)
   if (ends.length === 0) throw new Error('addresses with a zone, as %eth0, always stay on TCP/IP')
   return ends
-}
-
-function split(target: string, defaultHost: string): { host: string; port: number } {
-  const [, bracketed, bare, digits = ''] = /^(?:(?:\[([^\]]+)\]|([^:]*)):)?(\d{1,5})$/.exec(target) ?? []
-  const port = Number(digits)
-  if (digits === '' || port < 1 || port > 65_535)
-    throw new Error('valid are HOST:PORT, [IPV6]:PORT and PORT, 1 to 65535')
-  return { host: bracketed ?? (bare === undefined || bare === '' ? defaultHost : bare), port }
 }
 
 async function examine(ends: readonly SocketAddress[], options: ExplainOptions): Promise<readonly Answer[]> {
@@ -100,9 +94,15 @@ async function examine(ends: readonly SocketAddress[], options: ExplainOptions):
     explained = ask()
   }
   theSwitch.close()
-  const processes = (await askAll('explain')).filter((answer) => 'listeners' in answer)
+  const asked = await askAll('explain')
+  const processes = asked.filter((answer) => 'listeners' in answer)
+  const silent = asked.filter((answer) => 'problem' in answer).filter(({ problem }) => problem === NO_ANSWER)
   return ends.map((address, at) => {
-    const explanation = withFabric(explained[at] ?? { steps: [] }, fabric)
+    const judged = withFabric(explained[at] ?? { steps: [] }, fabric)
+    const explanation = withSilence(judged, (processId) => {
+      const answers = processes.some(({ pid }) => pid === processId)
+      return !answers && silent.some(({ name }) => name.startsWith(`${CONTROL_PREFIX}${String(processId)}.`))
+    })
     const listeners = listenersAt(processes, address)
     const remedy = remedyFor(explanation, listeners)
     return { address, ...explanation, ...(remedy !== undefined && { remedy }), listeners }
@@ -116,6 +116,18 @@ function withFabric(explanation: Explanation, fabric: ReturnType<typeof composeF
   const why = (step: ExplainedStep): ExplainedStep =>
     step.reason === undefined ? step : { ...step, detail: `${step.detail}; no fabric: ${fabric.reason}` }
   return { ...explanation, steps: explanation.steps.map(why) }
+}
+
+/** A peer that is stopped, or busy, keeps its rendezvous and does not answer there. */
+function withSilence(explanation: Explanation, isSilent: (processId: number) => boolean): Explanation {
+  const { provider, steps } = explanation
+  const { processId } = steps.find((step) => step.processId !== undefined) ?? {}
+  if (provider === undefined || processId === undefined || !isSilent(processId)) return explanation
+  const reason = 'handshake-timeout'
+  return {
+    reason,
+    steps: [...steps, { what: 'answer', detail: `process ${String(processId)} ${NO_ANSWER}`, reason }],
+  }
 }
 
 /** Each end with the address from which this host reaches it; without those it does not reach. */

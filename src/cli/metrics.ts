@@ -3,6 +3,7 @@ import type { ProcessReport } from '../compose/report.ts'
 import type { FabricStats } from '../providers/fabric/index.ts'
 import { askAll } from './ask.ts'
 import type { Silent } from './ask.ts'
+import { endOf, plainly } from './end-of.ts'
 
 type Labels = Readonly<Record<string, string>>
 
@@ -133,11 +134,7 @@ export async function metrics(options: { listen: string | undefined }): Promise<
     process.stdout.write(now)
     return 0
   }
-  const [, host = '127.0.0.1', digits = ''] = /^(?:\[?([^\]]*?)\]?:)?(\d{1,5})$/.exec(options.listen) ?? []
-  const port = Number(digits)
-  if (digits === '' || port > 65_535) {
-    throw new Error(`Cannot listen at "${options.listen}": valid are PORT and HOST:PORT, 0 to 65535`)
-  }
+  const { host = '127.0.0.1', port } = whereTo(options.listen)
   const server = createServer((request, response) => {
     if (request.url !== '/metrics') {
       response.writeHead(404).end('/metrics is what there is\n')
@@ -151,7 +148,7 @@ export async function metrics(options: { listen: string | undefined }): Promise<
   })
   return new Promise((_, reject) => {
     server.on('error', (error) => {
-      reject(new Error(`Cannot listen at "${String(options.listen)}": ${error.message}`))
+      reject(cannotListen(String(options.listen), error))
     })
     server.listen(port, host, () => {
       const address = server.address()
@@ -159,4 +156,16 @@ export async function metrics(options: { listen: string | undefined }): Promise<
       console.log(`http://${host.includes(':') ? `[${host}]` : host}:${String(bound)}/metrics`)
     })
   })
+}
+
+function whereTo(listen: string): ReturnType<typeof endOf> {
+  try {
+    return endOf(listen, 0)
+  } catch (error) {
+    throw cannotListen(listen, error)
+  }
+}
+
+function cannotListen(listen: string, cause: unknown): Error {
+  return new Error(`Cannot listen at "${listen}": ${plainly(cause)}`, { cause })
 }

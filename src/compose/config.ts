@@ -40,17 +40,25 @@ const VARIABLES = {
   SOCKSWITCH_STATS_FILE: undefined,
 } as const
 
+/** Empty, they name no file; whoever wants none leaves them out. */
+const FILES = ['SOCKSWITCH_RULES', 'SOCKSWITCH_STATS_FILE'] as const
+
 export function readConfig(environment: NodeJS.ProcessEnv): Config {
   for (const [name, value] of Object.entries(environment)) {
     if (!name.startsWith('SOCKSWITCH') || value === undefined) continue
     if (!(name in VARIABLES)) {
-      throw new Error(`Cannot start sockswitch: unknown variable ${name}; known are ${Object.keys(VARIABLES).join(', ')}`)
+      throw new Error(
+        `Cannot start sockswitch: unknown variable ${name}; known are ${Object.keys(VARIABLES).join(', ')}`,
+      )
     }
     const valid: readonly string[] | undefined = VARIABLES[name as keyof typeof VARIABLES]
     if (valid !== undefined && !valid.includes(value)) {
       throw new Error(`Cannot start sockswitch: ${name}="${value}" is not one of ${valid.join(', ')}`)
     }
   }
+  for (const name of FILES)
+    if (environment[name] === '')
+      throw new Error(`Cannot start sockswitch: ${name} is empty; name a file, or unset it`)
   const mode = (environment['SOCKSWITCH'] ?? 'on') as Mode
   return {
     mode,
@@ -65,5 +73,8 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
 /** What is said on the spot comes before what the file says. */
 function rulesOf(environment: NodeJS.ProcessEnv): Rule[] {
   const { SOCKSWITCH_RULE: inline, SOCKSWITCH_RULES: path } = environment
-  return [...(inline === undefined ? [] : inlineRules(inline)), ...(path === undefined ? [] : readRules(path))]
+  return [
+    ...(inline === undefined ? [] : inlineRules(inline)),
+    ...(path === undefined ? [] : readRules(path)),
+  ]
 }

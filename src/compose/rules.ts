@@ -25,6 +25,9 @@ interface PortRange {
 }
 
 const MAX_PORT = 65_535
+/** Bad lines that are named, and how much of a word that is wrong: a file that holds no rules may have many, and long ones. */
+const MAX_NAMED = 5
+const MAX_QUOTED = 40
 const KEYS = ['program', 'role', 'address', 'port'] as const
 type Key = (typeof KEYS)[number]
 
@@ -62,8 +65,10 @@ export function parseRules(lines: readonly string[], unit: 'line' | 'rule', sour
       bad.push(`Cannot read rules: ${source}, ${place}: ${(error as Error).message}`)
     }
   }
-  if (bad.length > 0) throw new Error(bad.join('\n'))
-  return rules
+  if (bad.length === 0) return rules
+  const more = bad.length - MAX_NAMED
+  if (more > 0) bad.splice(MAX_NAMED, more, `Cannot read rules: ${source}: ${String(more)} more are wrong`)
+  throw new Error(bad.join('\n'))
 }
 
 function parseRule([action = '', ...pairs]: readonly string[], text: string): Rule {
@@ -71,7 +76,7 @@ function parseRule([action = '', ...pairs]: readonly string[], text: string): Ru
   const values = new Map<Key, string[]>()
   for (const pair of pairs) {
     const [key, value = ''] = split(pair, '=')
-    if (!isOneOf(KEYS, key)) throw invalid('key', key, `${KEYS.join(', ')}, each as ${key || 'key'}=value`)
+    if (!isOneOf(KEYS, key)) throw invalid('key', key, `${KEYS.join(', ')}, such as port=80`)
     if (values.has(key)) throw new Error(`"${key}" is given twice; separate values by commas`)
     if (value === '') throw new Error(`"${key}" has no value`)
     values.set(key, value.split(','))
@@ -129,12 +134,18 @@ function wholeNumber(text: string): number {
   return /^\d+$/.test(text) ? Number(text) : NaN
 }
 
+/** For a terminal: without what would move its cursor, and not without end. */
+function printable(text: string): string {
+  const shown = text.replaceAll(/\p{C}/gu, '?')
+  return shown.length > MAX_QUOTED ? `${shown.slice(0, MAX_QUOTED)}…` : shown
+}
+
 function isOneOf<T extends string>(values: readonly T[], text: string): text is T {
   return (values as readonly string[]).includes(text)
 }
 
 function invalid(what: string, text: string, valid: string): Error {
-  return new Error(`unknown ${what} "${text}"; valid are ${valid}`)
+  return new Error(`unknown ${what} "${printable(text)}"; valid are ${valid}`)
 }
 
 /** True when `rule` speaks of a program that goes by one of `names`: the path of its script, that of its executable. */

@@ -34,6 +34,8 @@ export interface ProbeStep {
   readonly status: Status
   /** What was found. */
   readonly detail: string
+  /** The process that was found, where it is one of this host. */
+  readonly processId?: number
 }
 
 /**

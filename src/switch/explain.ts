@@ -11,6 +11,8 @@ import type { StartedProvider } from './started-provider.ts'
 export interface ExplainedStep {
   readonly what: string
   readonly detail: string
+  /** The process that is meant, where it is one of this host. */
+  readonly processId?: number
   /** Why TCP/IP serves because of it; the last step has one, or none has. */
   readonly reason?: Reason
 }
@@ -69,10 +71,10 @@ function found({ provider }: StartedProvider, destination: SocketAddress): reado
   const steps = provider.probe?.(destination)
   if (steps === undefined)
     return [{ what: 'peer', detail: `${provider.name} cannot tell without connecting` }]
-  return steps.map(({ what, status, detail }) =>
+  return steps.map(({ status, ...step }) =>
     status === 0
-      ? { what, detail }
-      : { what, detail: `${detail} (${wsaName(status)})`, reason: reasonFor(status, 'connect') },
+      ? step
+      : { ...step, detail: `${step.detail} (${wsaName(status)})`, reason: reasonFor(status, 'connect') },
   )
 }
 

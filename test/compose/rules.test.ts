@@ -107,8 +107,8 @@ test('a program is asked for its names at the first decision', () => {
 
 const WRONG: readonly (readonly [line: string, complaint: string])[] = [
   ['swich', 'unknown action "swich"; valid are switch, stay, observe'],
-  ['stay now', 'unknown key "now"; valid are program, role, address, port, each as now=value'],
-  ['stay ports=80', 'unknown key "ports"; valid are program, role, address, port, each as ports=value'],
+  ['stay now', 'unknown key "now"; valid are program, role, address, port, such as port=80'],
+  ['stay ports=80', 'unknown key "ports"; valid are program, role, address, port, such as port=80'],
   ['stay port=', '"port" has no value'],
   ['stay port=80 port=81', '"port" is given twice; separate values by commas'],
   ['stay role=client', 'unknown role "client"; valid are connect, listen, accept'],
@@ -142,6 +142,24 @@ test('every bad line is named', () => {
   })
 })
 
+test('of a file that holds no rules a few lines are named, and nothing of it moves the cursor', () => {
+  const lines = Array.from({ length: 100 }, () => `\u001b[2J\u009b${'x'.repeat(1000)}`)
+  assert.throws(
+    () => parseRules(lines, 'line', '/bin/true'),
+    ({ message }: Error) => {
+      const said = message.split('\n')
+      assert.equal(said.length, 6)
+      assert.match(
+        said[0] ?? '',
+        /^Cannot read rules: \/bin\/true, line 1: unknown action "\?\[2J\?x+…"; valid are /,
+      )
+      assert.equal(said[5], 'Cannot read rules: /bin/true: 95 more are wrong')
+      assert.doesNotMatch(message.replaceAll('\n', ''), /\p{C}/u)
+      return message.length < 1000
+    },
+  )
+})
+
 test('a file that is not there is an error', () => {
   assert.throws(() => readRules('/nowhere/rules'), /^Error: Cannot read rules: \/nowhere\/rules: ENOENT/)
 })
@@ -153,6 +171,11 @@ test('the environment: inline rules come first, and off reads none', () => {
     ['rule 1: stay port=80'],
   )
   assert.deepEqual(readConfig({ SOCKSWITCH: 'off', SOCKSWITCH_RULES: '/nowhere/rules' }).rules, [])
+  for (const name of ['SOCKSWITCH_RULES', 'SOCKSWITCH_STATS_FILE']) {
+    assert.throws(() => readConfig({ [name]: '' }), {
+      message: `Cannot start sockswitch: ${name} is empty; name a file, or unset it`,
+    })
+  }
   assert.throws(() => readConfig({ SOCKSWITCH: 'yes' }), /SOCKSWITCH="yes" is not one of on, off, observe/)
   assert.throws(
     () => readConfig({ SOCKSWITCH_RULS: 'x' }),

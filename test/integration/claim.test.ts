@@ -77,3 +77,15 @@ test('a claimed http2 server carries a claimed client', async (t) => {
   session.close()
   await next(session, 'close')
 })
+
+test('what cannot be claimed is an error', async (t) => {
+  for (const owner of [undefined, null, 5, {}, https.globalAgent]) {
+    assert.throws(() => claim(owner as never), {
+      name: 'TypeError',
+      message: 'Cannot claim: it is neither a server nor a socket of node:net',
+    })
+  }
+  const server = https.createServer(SERVER)
+  await portOf(t, server)
+  assert.throws(() => claim(server), { message: 'Cannot claim: the server listens already' })
+})

@@ -42,7 +42,12 @@ const WRONG: readonly (readonly [args: string, says: RegExp, env?: Record<string
   ['explain nothing', /^Cannot explain "nothing": valid are HOST:PORT, .*\n$/],
   ['explain 127.0.0.1:0', /^Cannot explain "127.0.0.1:0": valid are .*\n$/],
   ['explain 127.0.0.1:65536', /^Cannot explain "127.0.0.1:65536": valid are .*\n$/],
-  ['explain nobody.invalid:80', /^Cannot explain "nobody.invalid:80": .*\n$/],
+  [
+    'explain nobody.invalid:80',
+    /^Cannot explain "nobody.invalid:80": .*address .*"nobody.invalid" .*\((ENOTFOUND|EAI_AGAIN)\)\n$/,
+  ],
+  ['explain []:80', /^Cannot explain "\[\]:80": valid are HOST:PORT, .*\n$/],
+  ['explain ::1:80', /^Cannot explain "::1:80": valid are .*\n$/],
   ['explain [fe80::1%lo]:80', /^Cannot explain "\[fe80::1%lo\]:80": addresses with a zone.*\n$/],
   ['explain 80', /^Cannot start sockswitch: SOCKSWITCH="maybe" is not one of .*\n$/, { SOCKSWITCH: 'maybe' }],
   [
@@ -51,7 +56,9 @@ const WRONG: readonly (readonly [args: string, says: RegExp, env?: Record<string
   ],
   ['top --interval 86401', /^Cannot run sockswitch: .*'86401' is invalid/],
   ['top --count 1.5', /^Cannot run sockswitch: .*'1.5' is invalid. valid are whole numbers above 0\n/],
-  ['metrics --listen there', /^Cannot listen at "there": valid are PORT and HOST:PORT, 0 to 65535\n$/],
+  ['metrics --listen there', /^Cannot listen at "there": valid are HOST:PORT, .*, 0 to 65535\n$/],
+  ['metrics --listen [::1', /^Cannot listen at "\[::1": valid are .*\n$/],
+  ['metrics --listen nobody.invalid:0', /^Cannot listen at "nobody.invalid:0": .*"nobody.invalid" .*\n$/],
   ['metrics --listen 65536', /^Cannot listen at "65536": valid are .*\n$/],
   ['metrics --listen 192.0.2.1:0', /^Cannot listen at "192.0.2.1:0": listen EADDRNOTAVAIL.*\n$/],
 ]
@@ -145,6 +152,20 @@ test('a process that does not answer is named, and counted', { timeout: TIMEOUT_
   assert.match(ls?.stdout ?? '', new RegExp(`^${CONTROL_PREFIX}${stopped.pid}\\.0: does not answer$`, 'm'))
   assert.match(metrics?.stdout ?? '', /^sockswitch_silent_processes [1-9]\d*$/m)
   assert.match(top?.stdout ?? '', /^[1-9]\d* did not answer$/m)
+})
+
+test('explain: a peer that is stopped would not answer a connect', { timeout: TIMEOUT_MS }, async (t) => {
+  const server = new Program(beside(import.meta.url, 'actor'), { test: t })
+  await server.event('ready')
+  const { port } = await server.ask('listen')
+  server.kill('SIGSTOP')
+  const { code, stdout } = await cli(['explain', `127.0.0.1:${String(port)}`])
+  assert.equal(code, 1)
+  assert.match(stdout, /^connect to .*: TCP\/IP, reason handshake-timeout\n/)
+  assert.match(
+    stdout,
+    new RegExp(`^ {2}NO {2}answer +process ${server.pid} does not answer\\n +remedy: .`, 'm'),
+  )
 })
 
 test(

@@ -1,5 +1,6 @@
 /** Conditional accept: `inspect` judges each peer, over the SAN before there is a connection, on TCP/IP before it is told. */
 import assert from 'node:assert/strict'
+import type { Server } from 'node:net'
 import { test } from 'node:test'
 import { createServer } from 'node:net'
 import type { TestContext } from 'node:test'
@@ -229,6 +230,9 @@ test('setInspect: too late, or with no function, is an error', { timeout: TIMEOU
   assert.throws(() => {
     setInspect(server, 'accept' as unknown as Inspect)
   }, /Cannot inspect connections: inspect is not a function/)
+  assert.throws(() => {
+    setInspect(undefined as unknown as Server, () => 'accept')
+  }, /Cannot inspect connections: the first argument is no server of node:net/)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   assert.throws(() => {
     setInspect(server, () => 'accept')

@@ -35,7 +35,7 @@ export function probePeer(native: ShmNative, destination: SocketAddress): ProbeS
   if (typeof peer === 'number') return note('peer', WSA.WSAENETDOWN, 'the kernel does not tell who it is')
   const who = `process ${String(peer.pid)} of user ${String(peer.uid)}`
   const mayShare = peer.uid === process.getuid?.()
-  note('peer', mayShare ? 0 : WSA.WSAEACCES, who)
+  steps.push({ what: 'peer', status: mayShare ? 0 : WSA.WSAEACCES, detail: who, processId: peer.pid })
   if (!mayShare) return steps
   const owns = peer.uid === listener.uid
   return note(
