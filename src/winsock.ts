@@ -27,5 +27,7 @@ function make(): Winsock {
   // Counters, `sockswitch ls` and an orderly end; no socket of node:net is touched.
   whole.install(false)
   const { switch: theSwitch, shm, liveness } = whole
-  return new Winsock({ switch: theSwitch, tcpip: tcpip(), schedule: shm.schedule, liveness })
+  const subsystem = new Winsock({ switch: theSwitch, tcpip: tcpip(), schedule: shm.schedule, liveness })
+  whole.others.add(subsystem)
+  return subsystem
 }

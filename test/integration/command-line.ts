@@ -1,11 +1,14 @@
+import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import type { ChildProcessByStdio } from 'node:child_process'
 import { once } from 'node:events'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
+import type { ProcessReport } from '../../src/compose/report.ts'
 import { within } from '../support/waiting.ts'
 import { LIMIT_MS, cleanEnvironment } from './program.ts'
+import type { Program } from './program.ts'
 
 /** Seen from `dist/test/integration`. */
 const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
@@ -45,4 +48,14 @@ export async function cli(
   )
   const [code] = end as [number | null]
   return { code, stdout, stderr }
+}
+
+/** What `sockswitch ls` says of `program`. */
+export async function reportOf({ pid }: Program): Promise<ProcessReport> {
+  const { code, stdout } = await cli(['ls', '--json'])
+  assert.equal(code, 0)
+  const { processes } = JSON.parse(stdout) as { readonly processes: readonly ProcessReport[] }
+  const found = processes.find((process) => process.pid === pid)
+  assert.ok(found, `process ${pid} is listed`)
+  return found
 }

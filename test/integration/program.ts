@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import type { ChildProcessByStdio } from 'node:child_process'
 import { createInterface } from 'node:readline'
@@ -10,7 +11,8 @@ import { Mailbox, deferred, within } from '../support/waiting.ts'
 
 /** How long anything may take; more where the machine is emulated. */
 export const LIMIT_MS = 15_000 * numberFromEnv('SOCKSWITCH_PATIENCE', 1)
-const ATTEMPTS = 5
+/** On a busy machine the peer may be late, and the connect goes on over TCP/IP: that says nothing. */
+export const ATTEMPTS = 5
 
 export interface ProgramOptions {
   readonly args?: readonly string[]
@@ -137,6 +139,23 @@ export class Program {
     gone.catch(() => undefined)
     const said = Promise.race([wanted, gone])
     return (await within(said, LIMIT_MS, () => `${what}\n${this.stdout}${this.stderr}`)) as Message
+  }
+}
+
+/** Connects `client`, as `here`, to `server`, as `there`, over shared memory; both are programs that `obey` orders. */
+export async function joinOverShm(server: Program, client: Program, port: unknown): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    const accepting = server.ask('accept', { key: 'there' })
+    const connected = await client.ask('connect', { key: 'here', port })
+    const accepted = await accepting
+    if (connected['reason'] === 'handshake-timeout' && attempt < ATTEMPTS) {
+      await client.ask('close', { key: 'here' })
+      await server.ask('close', { key: 'there' })
+      continue
+    }
+    assert.equal(connected['provider'], 'shm', JSON.stringify(connected))
+    assert.equal(accepted['provider'], 'shm', JSON.stringify(accepted))
+    return
   }
 }
 

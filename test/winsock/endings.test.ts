@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 
-import { FD_ACCEPT, MSG_OOB, MSG_WAITALL, SD_SEND, WsaEvent } from '../../src/faces/winsock/index.ts'
+import {
+  FD_ACCEPT,
+  MSG_OOB,
+  MSG_PEEK,
+  MSG_WAITALL,
+  SD_SEND,
+  Winsock,
+  WsaEvent,
+} from '../../src/faces/winsock/index.ts'
 import type { WinsockSocket } from '../../src/faces/winsock/index.ts'
 import { loopback } from '../../src/providers/loopback/index.ts'
+import { tcpip } from '../../src/providers/tcpip/index.ts'
 import { settle } from '../switch/fake-clock.ts'
 import { Journal, spy } from '../switch/spy.ts'
 import { CARRIERS, cleanUp, connected, listening, nameOf, program, readToEnd, told, valueOf } from './pair.ts'
@@ -200,4 +209,39 @@ test('a provider that is removed carries its open sockets to their end; new ones
   server.closesocket()
   await settle()
   assert.equal(journal.count('san.cleanup'), 1)
+})
+
+describe('a process that ends', { timeout: 20_000 }, () => {
+  test('takes leave of the peers of its SAN connections: with their end, or a reset where bytes were unread or only looked at', async () => {
+    const staying = program(loopback())
+    const leaving = new Winsock({ switch: staying.switch, tcpip: tcpip() })
+    valueOf(leaving.startup())
+    const { listener, address } = listening(staying)
+    const join = async (): Promise<readonly [WinsockSocket, WinsockSocket]> => {
+      const near = valueOf(leaving.socket())
+      const [far] = await Promise.all([listener.blocking.accept(), near.blocking.connect(address)])
+      await near.blocking.send(Buffer.from('last words'))
+      return [near, far]
+    }
+    const [, ended] = await join()
+    const [, reset] = await join()
+    const [looking, looked] = await join()
+    for (const far of [reset, looked]) await far.blocking.send(Buffer.from('unread'))
+    while (!looking.recv(Buffer.alloc(6), MSG_PEEK).ok) await settle()
+    assert.deepEqual(
+      [leaving.connections().length, leaving.listeners().length, staying.winsock.listeners().length],
+      [3, 0, 1],
+    )
+    leaving.farewell()
+    assert.equal((await readToEnd(ended)).toString(), 'last words')
+    for (const far of [reset, looked]) await assert.rejects(readToEnd(far), { code: 'WSAECONNRESET' })
+    leaving.cleanup()
+  })
+
+  test('leaves those over TCP/IP to the kernel', async () => {
+    const { client, server } = await connected(program())
+    client.farewell()
+    await client.blocking.send(Buffer.from('still here'))
+    assert.equal(await server.blocking.recv(Buffer.alloc(20)), 10)
+  })
 })

@@ -1,19 +1,13 @@
 /** A program of Winsock Kernel that does as it is told and says what happened; no part of it is `node:net`. */
-import { createInterface } from 'node:readline'
-
 import { WskApplication, WskError, sockAddr, statusName, wsk } from '../../src/wsk.ts'
 import type { Connection, Listener } from '../../src/wsk.ts'
-
-type Order = Readonly<Record<string, unknown>>
+import { obey } from '../support/orders.ts'
+import type { Orders } from '../support/orders.ts'
 
 const provider = wsk()
 const application = new WskApplication(provider)
 const connections = new Map<unknown, Connection>()
 let listener: Listener | undefined
-
-function say(message: object): void {
-  process.stdout.write(`${JSON.stringify(message)}\n`)
-}
 
 function the(key: unknown): Connection {
   const connection = connections.get(key)
@@ -26,7 +20,7 @@ function carriers(): { readonly provider: string; readonly reason?: string }[] {
   return provider.connections().map(({ provider, reason }) => ({ provider, ...(reason && { reason }) }))
 }
 
-const orders: Readonly<Record<string, (order: Order) => Promise<object>>> = {
+const orders: Orders = {
   async listen() {
     listener = await application.listen()
     return { port: listener.address.port }
@@ -90,17 +84,4 @@ const orders: Readonly<Record<string, (order: Order) => Promise<object>>> = {
   },
 }
 
-createInterface({ input: process.stdin })
-  .on('line', (line) => {
-    const order = JSON.parse(line) as Order
-    const done = orders[order['command'] as string]?.(order)
-    done?.then(
-      (answer) => {
-        say({ id: order['id'], ...answer })
-      },
-      (error: unknown) => {
-        say({ id: order['id'], error: (error as Error).message })
-      },
-    )
-  })
-  .on('close', () => process.exit(3))
+obey(orders)

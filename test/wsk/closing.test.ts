@@ -234,6 +234,28 @@ describe('WSK closing', () => {
     },
   )
 
+  for (const carrier of ['loopback', 'shm'] as const) {
+    test(`a process that ends takes leave of the peers of all its sockets [${carrier}]`, async (t) => {
+      const staying = new Station(t, carrier)
+      const leaving = new Station(t, carrier, { switch: staying.switch })
+      const { socket, address } = await staying.listener()
+      const ends: (readonly [wsk.WskConnectionSocket, wsk.WskConnectionSocket])[] = []
+      for (let i = 0; i < 2; i++) {
+        const near = await leaving.connect(address)
+        ends.push([near, await staying.accept(socket)])
+        await leaving.send(near, 'last words')
+      }
+      leaving.wsk.farewell()
+      for (const [near, far] of ends) {
+        assert.equal((await staying.receive(far, 100)).toString(), 'last words')
+        const { status } = await outcomeOf<number>((irp) => near.dispatch.WskSend(near, room(1), 0, irp))
+        assert.notEqual(status, wsk.STATUS_SUCCESS)
+      }
+      // Who stays is still served.
+      assert.equal(staying.wsk.listeners().length, 1)
+    })
+  }
+
   overEach('WSK-ORDER-3 once close was called no callback starts', async (station) => {
     const told = new Calls<[]>()
     const [near, far] = await station.pair(

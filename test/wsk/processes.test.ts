@@ -6,51 +6,22 @@ import type { AddressInfo, Socket } from 'node:net'
 import { describe, test } from 'node:test'
 import type { TestContext } from 'node:test'
 
-import type { ProcessReport } from '../../src/compose/report.ts'
-import { cli } from '../integration/command-line.ts'
-import { Program } from '../integration/program.ts'
+import { reportOf } from '../integration/command-line.ts'
+import { ATTEMPTS, Program, joinOverShm } from '../integration/program.ts'
 import { beside } from '../support/app.ts'
 
 const WSK = beside(import.meta.url, 'actor')
 const NET = beside(import.meta.url, '../integration/actor')
 const MUCH = 3_000_000
-/** On a busy machine the peer may be late, and the connect goes on over TCP/IP: that says nothing. */
-const ATTEMPTS = 5
 
 const wskProgram = (t: TestContext): Program => new Program(WSK, { test: t, execArgv: [] })
-
-/** Connects `client` to `server`, over shared memory. */
-async function join(server: Program, client: Program, port: unknown): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
-    const accepting = server.ask('accept', { key: 'there' })
-    const connected = await client.ask('connect', { key: 'here', port })
-    const accepted = await accepting
-    if (connected['reason'] === 'handshake-timeout' && attempt < ATTEMPTS) {
-      await client.ask('close', { key: 'here' })
-      await server.ask('close', { key: 'there' })
-      continue
-    }
-    assert.equal(connected['provider'], 'shm', JSON.stringify(connected))
-    assert.equal(accepted['provider'], 'shm', JSON.stringify(accepted))
-    return
-  }
-}
 
 async function pair(t: TestContext): Promise<readonly [server: Program, client: Program, port: unknown]> {
   const server = wskProgram(t)
   const client = wskProgram(t)
   const { port } = await server.ask('listen')
-  await join(server, client, port)
+  await joinOverShm(server, client, port)
   return [server, client, port]
-}
-
-async function reportOf(program: Program): Promise<ProcessReport> {
-  const { code, stdout } = await cli(['ls', '--json'])
-  assert.equal(code, 0)
-  const { processes } = JSON.parse(stdout) as { readonly processes: readonly ProcessReport[] }
-  const found = processes.find(({ pid }) => pid === program.pid)
-  assert.ok(found, `process ${program.pid} is listed`)
-  return found
 }
 
 describe('WSK in processes of its own', () => {

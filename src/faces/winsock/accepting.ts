@@ -1,20 +1,12 @@
 import { WSA, failure, success } from '../../spi/index.ts'
-import type { Overlapped, Result, SocketAddress, Stream, TcpipArrival } from '../../spi/index.ts'
+import type { Overlapped, Result, SocketAddress, TcpipArrival } from '../../spi/index.ts'
 import type { Condition, IncomingRequest, Judgement } from '../../switch/incoming.ts'
+import type { Carried } from '../../switch/face.ts'
 import type { Arrival } from '../../switch/listen.ts'
 import type { Schedule } from '../../switch/network-event.ts'
 import { FD_ACCEPT } from './constants.ts'
 import type { SocketEventRecord } from './event-record.ts'
 import type { PendingAccept } from './pending-accept.ts'
-
-/** A connection for the application to take. */
-export interface Incoming {
-  readonly stream: Stream
-  readonly local: SocketAddress
-  readonly remote: SocketAddress
-  /** Who carries it: the name of a SAN provider, or `tcpip`. */
-  readonly provider: string
-}
 
 /** What the application's condition function is shown. */
 export interface CallerId {
@@ -26,7 +18,7 @@ export type WinsockCondition = (caller: CallerId) => 'CF_ACCEPT' | 'CF_REJECT' |
 
 /** What waits at a listener, in the order in which it came: connections, and requests that are none yet (WSD-ACCEPT-4). */
 type Waiting =
-  | { readonly kind: 'connection'; readonly incoming: Incoming }
+  | { readonly kind: 'connection'; readonly incoming: Carried }
   | { readonly kind: 'request'; readonly request: IncomingRequest }
 
 /**
@@ -77,7 +69,7 @@ export class Accepting {
 
   /** A connection has come over a SAN. */
   arrived({ session, local, remote, provider, request }: Arrival): void {
-    const incoming = { stream: session, local, remote, provider }
+    const incoming = { stream: session, local, remote, direction: 'in', provider } as const
     const accept = request === undefined ? undefined : this.#coming.get(request)
     if (request !== undefined) this.#coming.delete(request)
     if (accept !== undefined) this.#deliver(accept, incoming)
@@ -85,18 +77,19 @@ export class Accepting {
   }
 
   arrivedOverTcpip({ stream, local, remote }: TcpipArrival): void {
-    if (this.#load < this.#backlog) this.#queue({ stream, local, remote, provider: 'tcpip' })
+    const parts = { direction: 'in', provider: 'tcpip', reason: 'peer-not-switched' } as const
+    if (this.#load < this.#backlog) this.#queue({ stream, local, remote, ...parts })
     else stream.reset()
   }
 
-  #deliver(accept: PendingAccept, incoming: Incoming): void {
+  #deliver(accept: PendingAccept, incoming: Carried): void {
     this.#receiving.add(accept)
     accept.deliver(incoming, () => {
       this.#receiving.delete(accept)
     })
   }
 
-  #queue(incoming: Incoming): void {
+  #queue(incoming: Carried): void {
     this.#waiting.push({ kind: 'connection', incoming })
     this.#changed()
   }
@@ -147,7 +140,7 @@ export class Accepting {
   #take(
     condition: WinsockCondition | undefined,
     accept: PendingAccept | undefined,
-  ): Result<Incoming | undefined> {
+  ): Result<Carried | undefined> {
     const first = this.#waiting[0]
     if (first === undefined) return failure(WSA.WSAEWOULDBLOCK)
     const { remote, local } = first.kind === 'connection' ? first.incoming : first.request
@@ -196,7 +189,7 @@ export class Accepting {
   }
 
   /** An accept that does not wait. */
-  accept(condition: WinsockCondition | undefined): Result<Incoming> {
+  accept(condition: WinsockCondition | undefined): Result<Carried> {
     this.#events.arm(FD_ACCEPT)
     // Who came first is served first.
     const taken = this.#accepts.length > 0 ? failure(WSA.WSAEWOULDBLOCK) : this.#take(condition, undefined)

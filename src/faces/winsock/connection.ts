@@ -8,7 +8,8 @@ import type {
 } from '../../spi/index.ts'
 import { WSA } from '../../spi/index.ts'
 import { shownIn } from '../../switch/addresses.ts'
-import type { Incoming } from './accepting.ts'
+import { connectionReport } from '../../switch/face.ts'
+import type { Carried, ConnectionReport } from '../../switch/face.ts'
 import type { Completion } from './completion.ts'
 import { FD_WRITE, SD_RECEIVE, SD_SEND } from './constants.ts'
 import type { ShutdownHow } from './constants.ts'
@@ -23,10 +24,7 @@ import { sessionOf } from './session-of.ts'
 
 /** What a connected socket has: both directions, and both names as the family of the socket shows them. */
 export class Connection implements StreamOwner {
-  readonly stream: Stream
-  readonly provider: string
-  readonly local: SocketAddress
-  readonly remote: SocketAddress
+  readonly #carried: Carried
   /** In ms, of the clock. */
   readonly since: number
   readonly sending: Sending
@@ -40,12 +38,10 @@ export class Connection implements StreamOwner {
     family: AddressFamily,
     events: SocketEventRecord,
     options: OptionStore,
-    { stream, local, remote, provider }: Incoming,
+    carried: Carried,
   ) {
-    this.stream = stream
-    this.provider = provider
-    this.local = shownIn(family, local)
-    this.remote = shownIn(family, remote)
+    const { stream, local, remote } = carried
+    this.#carried = { ...carried, local: shownIn(family, local), remote: shownIn(family, remote) }
     this.since = home.clock.now()
     this.#events = events
     this.#completion = home.completion
@@ -60,6 +56,22 @@ export class Connection implements StreamOwner {
       events.record(FD_WRITE)
       this.receiving.readable()
     })
+  }
+
+  get stream(): Stream {
+    return this.#carried.stream
+  }
+  get provider(): string {
+    return this.#carried.provider
+  }
+  get local(): SocketAddress {
+    return this.#carried.local
+  }
+  get remote(): SocketAddress {
+    return this.#carried.remote
+  }
+  get report(): ConnectionReport {
+    return connectionReport(this.#carried)
   }
 
   readable(): void {
@@ -109,6 +121,15 @@ export class Connection implements StreamOwner {
     for (const transmission of this.#transmissions) transmission.cancel()
     this.sending.cancelAll(WSA.WSA_OPERATION_ABORTED)
     this.receiving.cancelAll(WSA.WSA_OPERATION_ABORTED)
+    this.#leave(reset)
+  }
+
+  /** The process ends; the kernel does the same for TCP/IP. */
+  farewell(): void {
+    if (this.provider !== 'tcpip') this.#leave(false)
+  }
+
+  #leave(reset: boolean): void {
     if (reset || this.receiving.hasPeeked) this.stream.reset()
     else this.stream.close()
   }

@@ -1,12 +1,13 @@
 import { Overlapped } from '../../spi/index.ts'
 import type { Status, WsaCode } from '../../spi/index.ts'
-import type { Incoming, WinsockCondition } from './accepting.ts'
+import type { Carried } from '../../switch/face.ts'
+import type { WinsockCondition } from './accepting.ts'
 import type { Completion } from './completion.ts'
 import type { Receiving } from './receiving.ts'
 
 /** The new socket that is to have the connection. */
 export interface AcceptTarget {
-  adopt(incoming: Incoming): { readonly receiving: Receiving }
+  adopt(incoming: Carried): { readonly receiving: Receiving }
   /** It gets none; one that it has is closed, abruptly (WSD-ACCEPT-24). */
   release(): void
 }
@@ -34,7 +35,7 @@ export class PendingAccept {
   }
 
   /** @param over Told, where there are first data to wait for, once nobody waits for them any more. */
-  deliver(incoming: Incoming, over: () => void): void {
+  deliver(incoming: Carried, over: () => void): void {
     const { receiving } = this.#target.adopt(incoming)
     const { buffers, overlapped } = this.request
     if (buffers === undefined) {

@@ -11,6 +11,8 @@ import type {
   WsaCode,
 } from '../../spi/index.ts'
 import { step } from '../../base/machine.ts'
+import { listenerReport } from '../../switch/face.ts'
+import type { ConnectionReport, ListenerReport } from '../../switch/face.ts'
 import type { Accepting } from './accepting.ts'
 import { listOf } from './buffers.ts'
 import type { Buffers } from './buffers.ts'
@@ -80,6 +82,22 @@ export abstract class SocketCore {
   /** Who carries the connection: the name of a SAN provider, or `tcpip`. */
   get provider(): string | undefined {
     return this.connection?.provider
+  }
+
+  /** @internal What `sockswitch ls` shows of it. */
+  get listenerReport(): ListenerReport | undefined {
+    const { made } = this.lower
+    return this.#state === 'listening' && made !== undefined
+      ? listenerReport(made.host, made.socket)
+      : undefined
+  }
+  /** @internal */
+  get connectionReport(): ConnectionReport | undefined {
+    return this.connection?.report
+  }
+  /** @internal The process ends. */
+  farewell(): void {
+    this.connection?.farewell()
   }
 
   protected move(event: WinsockEvent): void {

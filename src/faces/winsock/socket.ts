@@ -8,8 +8,9 @@ import type {
   Stream,
   TcpipArrival,
 } from '../../spi/index.ts'
+import type { Carried } from '../../switch/face.ts'
 import { Accepting } from './accepting.ts'
-import type { Incoming, WinsockCondition } from './accepting.ts'
+import type { WinsockCondition } from './accepting.ts'
 import { Attempt } from './attempt.ts'
 import type { AttemptEnd } from './attempt.ts'
 import { Blocking } from './blocking.ts'
@@ -116,7 +117,7 @@ export class WinsockSocket extends SocketCore {
       accepting.cancel(overlapped)
     }
     const target = {
-      adopt: (incoming: Incoming) => socket.#adopt(incoming, this.options),
+      adopt: (incoming: Carried) => socket.#adopt(incoming, this.options),
       release: () => {
         socket.#release()
       },
@@ -136,7 +137,7 @@ export class WinsockSocket extends SocketCore {
     return this.accepting === undefined ? failure(WSA.WSAEINVAL) : success(this.accepting)
   }
 
-  #adopt(incoming: Incoming, options: OptionStore): Connection {
+  #adopt(incoming: Carried, options: OptionStore): Connection {
     this.#takeBack = undefined
     this.options.inherit(options)
     for (const [option, value] of this.options.setBy('tcpip')) incoming.stream.setOption(option, value)
@@ -215,7 +216,7 @@ export class WinsockSocket extends SocketCore {
     else sending.send(data, 0, overlapped)
   }
 
-  #join(incoming: Incoming): Connection {
+  #join(incoming: Carried): Connection {
     this.connection = new Connection(this.home, this.family, this.events, this.options, incoming)
     this.home.hold(this)
     return this.connection

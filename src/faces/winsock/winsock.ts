@@ -1,6 +1,7 @@
 import { WSA, failure, success } from '../../spi/index.ts'
 import type { AddressFamily, Result, Status } from '../../spi/index.ts'
 import { systemClock } from '../../base/clock.ts'
+import type { ConnectionReport, Face, ListenerReport } from '../../switch/face.ts'
 import { Completion } from './completion.ts'
 import { AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, WINSOCK_VERSION } from './constants.ts'
 import type { Home, WinsockOptions } from './home.ts'
@@ -20,7 +21,7 @@ export interface WsaData {
 }
 
 /** Winsock over a switch: TCP/IP, and every SAN provider the switch has. Several may live in one process. */
-export class Winsock {
+export class Winsock implements Face {
   readonly #home: Home
   readonly #onCleanup: (() => void) | undefined
   readonly #sockets = new Set<WinsockSocket>()
@@ -90,6 +91,21 @@ export class Winsock {
     if (type !== SOCK_STREAM || (protocol !== IPPROTO_TCP && protocol !== 0))
       return failure(WSA.WSAEPROTONOSUPPORT)
     return success(this.#newSocket(af === AF_INET ? 'IPv4' : 'IPv6'))
+  }
+
+  // --- in the eyes of the process -----------------------------------------------------------------------------------
+
+  /** @internal */
+  listeners(): ListenerReport[] {
+    return [...this.#sockets].flatMap(({ listenerReport }) => listenerReport ?? [])
+  }
+  /** @internal */
+  connections(): ConnectionReport[] {
+    return [...this.#sockets].flatMap(({ connectionReport }) => connectionReport ?? [])
+  }
+  /** @internal */
+  farewell(): void {
+    for (const socket of this.#sockets) socket.farewell()
   }
 
   #newSocket(family: AddressFamily): WinsockSocket {

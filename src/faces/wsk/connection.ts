@@ -1,7 +1,6 @@
-import type { Stream, StreamOwner } from '../../spi/index.ts'
-import type { ConnectionReport } from '../../switch/face.ts'
-import type { Reason } from '../../switch/reasons.ts'
-import type { SockAddr } from './addresses.ts'
+import type { StreamOwner } from '../../spi/index.ts'
+import { connectionReport } from '../../switch/face.ts'
+import type { Carried, ConnectionReport } from '../../switch/face.ts'
 import { segmentsOf } from './buffer.ts'
 import type { WskBuf } from './buffer.ts'
 import * as wsk from './constants.ts'
@@ -16,15 +15,7 @@ import { STATUS } from './status.ts'
 import type { NtStatus } from './status.ts'
 
 /** A connection as it comes to a socket. */
-export interface Arrived {
-  readonly stream: Stream
-  readonly local: SockAddr
-  readonly remote: SockAddr
-  readonly direction: 'in' | 'out'
-  /** `tcpip`, or the SAN provider that carries it. */
-  readonly provider: string
-  /** Why TCP/IP carries it. */
-  readonly reason?: Reason
+export interface Arrived extends Carried {
   readonly inspectId?: WskInspectId
   /** Gives back what the connection held besides the stream. */
   readonly release?: () => void
@@ -235,9 +226,7 @@ export class Connection implements StreamOwner {
   }
 
   get report(): ConnectionReport {
-    const { stream, local, remote, direction, provider, reason } = this.arrived
-    const { state, bytesRead, bytesWritten } = stream
-    return { direction, local, remote, state, provider, ...(reason && { reason }), bytesRead, bytesWritten }
+    return connectionReport(this.arrived)
   }
 
   /** The process ends; the kernel does the same for TCP/IP. */

@@ -3,6 +3,7 @@ import type { Condition, IncomingRequest } from '../../switch/incoming.ts'
 import { shownIn } from '../../switch/addresses.ts'
 import type { SwitchSocket } from '../../switch/socket.ts'
 import { WSA } from '../../spi/index.ts'
+import { listenerReport } from '../../switch/face.ts'
 import type { ListenerReport } from '../../switch/face.ts'
 import { AcceptQueue } from './accept-queue.ts'
 import type { Accept, AcceptHost } from './accept-queue.ts'
@@ -123,9 +124,7 @@ export class Listener {
   }
 
   get report(): ListenerReport | undefined {
-    const local = this.#tcp.localAddress()
-    const { providers, reason } = this.#socket
-    return local.ok ? { local: local.value, providers, ...(reason && { reason }) } : undefined
+    return listenerReport(this.#tcp, this.#socket)
   }
 
   close(): void {
