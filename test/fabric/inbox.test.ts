@@ -218,6 +218,33 @@ test('a connection exposes so many stretches at a time, and reads so many', () =
   assert.equal(hear(messages.EXPOSE, 0, 0, words(99, 100, 0, 0, 1, 0)), false)
 })
 
+test('READ-3 while a connection reads neither its signals nor its end go out, and the read ends aborted', () => {
+  const { link, hear, sent, connection } = connected()
+  hear(messages.EXPOSE, 0, 0, EXPOSED)
+  const overlapped = new Overlapped()
+  connection.read?.(5, 0, new Uint8Array(1), overlapped)
+  connection.signal()
+  connection.close()
+  assert.deepEqual(sent, [messages.ACCEPTED])
+  assert.equal(overlapped.pending, true)
+  link.readDone(1)
+  assert.deepEqual([overlapped.status, overlapped.bytes], [WSA.WSA_OPERATION_ABORTED, 0])
+  assert.deepEqual(sent, [messages.ACCEPTED, messages.UPDATE, messages.END])
+})
+
+test('what a connection reads when its link fails ends with it', () => {
+  const { link, host, hear, jobs, connection } = connected()
+  hear(messages.EXPOSE, 0, 0, EXPOSED)
+  const overlapped = new Overlapped()
+  connection.read?.(5, 0, new Uint8Array(1), overlapped)
+  link.fail(WSA.WSAECONNABORTED)
+  connection.close()
+  assert.equal(link.held, 1)
+  for (const job of jobs) job()
+  assert.deepEqual([overlapped.status, overlapped.bytes], [WSA.WSA_OPERATION_ABORTED, 0])
+  assert.deepEqual([link.held, host.connections.taken], [0, 0])
+})
+
 test('a request that was withdrawn is not answered', () => {
   const { asked, sent, hear } = standing('acceptor')
   hear(messages.REQUEST, 0, 0, REQUEST)

@@ -90,6 +90,8 @@ test('metrics: the counters of the fabric, by the provider of libfabric', option
       'messages_received_total',
       'writes_total',
       'written_bytes_total',
+      'reads_total',
+      'read_bytes_total',
       'completions_total',
       'retries_total',
       'errors_total',
