@@ -72,6 +72,11 @@ export interface SanProvider {
    */
   probe?(address: SocketAddress): readonly ProbeStep[]
   /**
+   * Optional. How many more connections it could carry, as far as it knows. Asked before one moves here from another process: without
+   * room it would be lost.
+   */
+  room?(): number
+  /**
    * The application is about to give `memory` away, or to let it go: whatever the provider keeps of it in a cache of
    * registrations must not be used again.
    *

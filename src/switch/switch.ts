@@ -201,6 +201,12 @@ export class Switch {
     return resumeSession(this.#environment, started, family, packed, done)
   }
 
+  /** How many sessions of other processes could go on here over `provider`, as far as that knows. */
+  roomFor(provider: string): number {
+    const started = this.#providers.find((each) => each.provider.name === provider)
+    return started === undefined ? 0 : (started.provider.room?.() ?? Infinity)
+  }
+
   /** The switch's side of an application socket that TCP/IP has made. */
   socket(tcp: TcpipSocket): SwitchSocket {
     return new SwitchSocket(this.#environment, tcp)

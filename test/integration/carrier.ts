@@ -152,9 +152,17 @@ const orders: Readonly<Record<string, (order: Order, reply: Reply) => void>> = {
       reply({ way: wayOf(socket), port: socket.localPort })
     })
   },
-  /** Starts the child. */
-  raise({ env }, reply) {
-    child = fork(fileURLToPath(import.meta.url), ['child'], {
+  /** Starts the child; with `limits`, of its shared memory. */
+  raise({ env, limits }, reply) {
+    const [script, args] =
+      limits === undefined
+        ? [import.meta.url, ['child']]
+        : [
+            import.meta.resolve(`./limited${import.meta.url.slice(-3)}`),
+            [JSON.stringify(limits), 'carrier', 'child'],
+          ]
+    child = fork(fileURLToPath(script), args, {
+      ...(limits !== undefined && { execArgv: [] }),
       env: { ...process.env, ...(env as object) },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })

@@ -1,6 +1,6 @@
 /**
- * The actor, in a process whose shared-memory provider has the limits that its first argument says, as JSON; and with more
- * patience than programs have, so that a busy machine does not decide what a test sees.
+ * The actor, or the carrier if its second argument says so, in a process whose shared-memory provider has the limits that its
+ * first argument says, as JSON; and with more patience than programs have, so that a busy machine does not decide what a test sees.
  */
 import { Liveness } from '../../src/base/liveness.ts'
 import { faceOver } from '../../src/compose/process-switch.ts'
@@ -14,7 +14,8 @@ const PATIENCE_MS = 10_000
 const loaded = loadShm()
 if ('reason' in loaded) throw new Error(loaded.reason)
 const { native } = loaded
-const limits = JSON.parse(process.argv[2] ?? '{}') as Partial<ShmLimits>
+const [said = '{}', program] = process.argv.splice(2, 2)
+const limits = JSON.parse(said) as Partial<ShmLimits>
 const provider = shm({ native, limits: { handshakeMs: PATIENCE_MS, ...limits } })
 const theSwitch = createSwitch({
   san: [provider],
@@ -30,4 +31,4 @@ face.install()
 Object.assign(globalThis, {
   [Symbol.for('sockswitch.process.1')]: { switch: theSwitch, face, shm: provider },
 })
-await import('./actor.ts')
+await (program === 'carrier' ? import('./carrier.ts') : import('./actor.ts'))

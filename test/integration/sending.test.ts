@@ -27,12 +27,12 @@ class Scene {
 
   static async begin(
     t: TestContext,
-    { env, pauseOnConnect }: { env?: object; pauseOnConnect?: boolean } = {},
+    { env, limits, pauseOnConnect }: { env?: object; limits?: object; pauseOnConnect?: boolean } = {},
   ): Promise<Scene> {
     const scene = new Scene(t)
     const { host, client } = scene
     await Promise.all([host.event('ready'), client.event('ready')])
-    scene.childPid = (await host.ask('raise', { env: env ?? {} }))['pid'] as number
+    scene.childPid = (await host.ask('raise', { env: env ?? {}, limits }))['pid'] as number
     await host.event('child ready')
     const { port } = await host.ask('listen', { pauseOnConnect })
     // A busy machine may make the handshake late, which says nothing.
@@ -112,6 +112,20 @@ test(
     await scene.flow('child')
     assert.deepEqual((await scene.host.ask('reasons'))['reasons'], { bridged: 1 })
     await scene.end()
+  },
+)
+
+test(
+  'a child that carries as many connections as it may gets a descriptor, and every byte arrives',
+  { timeout: TIMEOUT_MS },
+  async (t) => {
+    for (const limits of [{ maxConnections: 0 }, { maxLinks: 0 }]) {
+      const scene = await Scene.begin(t, { limits })
+      await scene.flow('host')
+      assert.equal(await scene.send('host'), 'bridged', JSON.stringify(limits))
+      await scene.flow('child')
+      await scene.end()
+    }
   },
 )
 

@@ -8,13 +8,15 @@ import type { SocketAddress } from '../../spi/index.ts'
 export interface Offer {
   readonly cmd: typeof OFFER
   readonly version: number
+  /** What carries the connection. */
+  readonly provider: string
   /** What who takes the offer says first, so that it cannot be mistaken for what an application writes; 32 hex digits. */
   readonly nonce: string
 }
 export const OFFER = 'NODE_SOCKSWITCH_OFFER'
 export const OFFER_VERSION = 1
 /** The socket that was offered does not come. */
-export const NO_OFFER: Offer = { cmd: OFFER, version: 0, nonce: '' }
+export const NO_OFFER: Offer = { cmd: OFFER, version: 0, provider: '', nonce: '' }
 const NONCE_BYTES = 16
 
 /** Who takes an offer. */
@@ -23,6 +25,8 @@ export interface Taker {
   readonly userId: number
   /** Where its abstract names and process numbers mean something. */
   readonly namespaces: string
+  /** It can carry one more connection. */
+  readonly hasRoom: boolean
 }
 
 /** What the taker is answered: the connection itself, or that the descriptor is all there is. */
@@ -47,7 +51,7 @@ export const MAX_UNSENT_BYTES = 64 << 20
 const MAX_CARGO_BYTES = MAX_UNSENT_BYTES + (17 << 20)
 const MAX_TAKER_BYTES = 4096
 
-export function self(): Taker {
+export function self(): Omit<Taker, 'hasRoom'> {
   const namespaces = ['net', 'pid'].map((kind) => readlinkSync(`/proc/self/ns/${kind}`)).join()
   return { processId: process.pid, userId: process.geteuid?.() ?? -1, namespaces }
 }

@@ -52,7 +52,12 @@ export class HandOver {
 
   /** To be sent right before the socket. */
   get offer(): Offer {
-    return { cmd: OFFER, version: OFFER_VERSION, nonce: this.#nonce }
+    return {
+      cmd: OFFER,
+      version: OFFER_VERSION,
+      provider: this.#connection.parts.provider,
+      nonce: this.#nonce,
+    }
   }
 
   #move(event: HandOverEvent): void {
@@ -116,10 +121,10 @@ export class HandOver {
   }
 
   // Once the peer has been told, there is no way back: what would go wrong must be known before.
-  #mayMove({ userId, namespaces }: Taker): boolean {
+  #mayMove({ userId, namespaces, hasRoom }: Taker): boolean {
     const here = self()
     const unsent = this.#end.pending.reduce((sum, { rest }) => sum + bytesOf(rest), 0)
-    const near = userId === here.userId && namespaces === here.namespaces
+    const near = hasRoom && userId === here.userId && namespaces === here.namespaces
     return (
       near && moving < MAX_MOVING && unsent <= MAX_UNSENT_BYTES && this.#connection.consumer === undefined
     )

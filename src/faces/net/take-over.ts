@@ -10,6 +10,9 @@ import { LostStream } from './lost-stream.ts'
 import { noteReason } from './surroundings.ts'
 import type { Surroundings } from './surroundings.ts'
 
+/** Connections that have been promised room and have not taken it. */
+let coming = 0
+
 /**
  * Takes a switched socket that another process has sent: asks, over the descriptor that came, for the session behind it.
  *
@@ -23,6 +26,12 @@ export function takeOver(
   offer: Offer,
   done: (handle: TcpHandle) => void,
 ): void {
+  const hasRoom = surroundings.switch.roomFor(offer.provider) > coming
+  if (hasRoom) coming += 1
+  const finish = (handle: TcpHandle): void => {
+    if (hasRoom) coming -= 1
+    done(handle)
+  }
   const socket = new net.Socket({
     handle: descriptor,
     readable: true,
@@ -40,7 +49,7 @@ export function takeOver(
   }
   const lose = (): void => {
     stop()
-    done(
+    finish(
       carried(surroundings, {
         ...NOWHERE,
         session: new LostStream(new Uint8Array()),
@@ -66,7 +75,7 @@ export function takeOver(
       if (connection !== undefined) connection.typeOfService = typeOfService
       if (unsent.length > 0) connection?.write([unsent], () => undefined)
       if (ends) connection?.shutdown(() => undefined)
-      done(handle)
+      finish(handle)
     })
   }
   const keep = ({ local, remote }: Cargo): void => {
@@ -79,13 +88,13 @@ export function takeOver(
     descriptor.getsockname = (out) => showAddress(out, local)
     descriptor.getpeername = (out) => showAddress(out, remote)
     noteReason(descriptor, 'bridged')
-    done(descriptor)
+    finish(descriptor)
   }
   socket.on('data', hear).on('end', lose).on('close', lose)
   socket.on('error', () => {
     // 'close' follows.
   })
-  socket.write(encodeTaker(offer.nonce, self()))
+  socket.write(encodeTaker(offer.nonce, { ...self(), hasRoom }))
 }
 
 type Parts = Omit<Parameters<Surroundings['adopt']>[1], 'session'> & { readonly session: Stream }

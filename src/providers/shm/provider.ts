@@ -182,6 +182,10 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
     return steps.at(-1)?.status === 0 ? [...steps, this.#room(false)] : steps
   }
 
+  room(): number {
+    return this.mayLink() ? this.connections.max - this.connections.taken : 0
+  }
+
   #room(linked: boolean): ProbeStep {
     const { maxLinks } = this.limits
     const { taken, max } = this.connections

@@ -86,6 +86,9 @@ export function intercept(provider: SanProvider, interceptor: Interceptor): SanP
       evict: (memory: Uint8Array) =>
         interceptor.status(call('evict', memory), () => provider.evict?.(memory) ?? WSA.WSAEINVAL),
     }),
+    ...(provider.room !== undefined && {
+      room: () => interceptor.value(call('room'), () => provider.room?.() ?? Infinity),
+    }),
     ...(provider.probe !== undefined && {
       probe: (address: SocketAddress) =>
         interceptor.value(call('probe', address), () => provider.probe?.(address) ?? []),
