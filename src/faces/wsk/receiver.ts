@@ -21,6 +21,8 @@ interface Receive {
   readonly mode: 'plain' | 'waitAll' | 'drain'
   /** Bytes placed so far. */
   filled: number
+  /** It was first, and there was nothing for it: what comes will be told. */
+  looked: boolean
   /** Where the next one goes: a segment, and a place in it. */
   segment: number
   offset: number
@@ -113,6 +115,7 @@ export class Receiver {
       length: buffer.length,
       mode,
       filled: 0,
+      looked: false,
       segment: 0,
       offset: 0,
     }
@@ -132,6 +135,7 @@ export class Receiver {
   readonly #resume = (): void => {
     this.#untold -= 1
     this.#stalled = false
+    if (this.#receives.peek()?.looked === true) return
     if (this.backlog > 0 || this.#reachedEnd()) this.#host.pumpSoon()
   }
 
@@ -192,7 +196,10 @@ export class Receiver {
         this.#receives.shift()
         continue
       }
-      if (!this.#fill(next)) return
+      if (!this.#fill(next)) {
+        next.looked = true
+        return
+      }
       this.#receives.shift()
       // It took all there was: whether more has come, or the end, is looked at once the client knows.
       if (next.filled < next.length) return

@@ -35,6 +35,7 @@ function copy(source: Uint8Array, from: number, target: Uint8Array, to: number, 
   if (length <= LOOP_BYTES) {
     for (let i = 0; i < length; i++) target[to + i] = source[from + i] as number
   } else {
-    target.set(source.subarray(from, from + length), to)
+    const isAll = length === source.length
+    target.set(isAll ? source : source.subarray(from, from + length), to)
   }
 }
