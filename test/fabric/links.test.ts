@@ -43,6 +43,26 @@ test(
   },
 )
 
+test(
+  'there are so many links, to one address and in all, and connects stay on TCP/IP beyond',
+  { skip },
+  async () => {
+    for (const limits of [{ maxLinks: 1 }, { maxLinksPerPeer: 1 }]) {
+      const peer = localPeer(fabricProvider({ limits }), addresses)
+      const statuses: number[] = []
+      const servers: net.Server[] = []
+      for (let i = 0; i < 2; i += 1) {
+        const at = await addresses('listener')
+        servers.push(await silence(at))
+        statuses.push(await peer.connect(await peer.open(await addresses('client')), at, new Uint8Array()))
+      }
+      assert.deepEqual(statuses, [WSA.WSAEWOULDBLOCK, WSA.WSAEPROCLIM])
+      await peer.end()
+      for (const server of servers) server.close()
+    }
+  },
+)
+
 test('a service that does not answer is left alone for a while', { skip }, async () => {
   const at = await addresses('listener')
   const server = await silence(at)

@@ -2,10 +2,15 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 
+import { decodeHello, decodeRefusal, encodeHello, encodeRefusal } from '../../src/providers/fabric/hello.ts'
 import { RangeSet } from '../../src/providers/fabric/range-set.ts'
 import { serviceOf } from '../../src/providers/fabric/index.ts'
-import { decodeRequest, encodeRequest } from '../../src/providers/fabric/messages.ts'
+import { decodeRequest, encodeRequest, refusalCode } from '../../src/providers/fabric/messages.ts'
+import { Routes } from '../../src/providers/fabric/routes.ts'
+import { WSA } from '../../src/spi/index.ts'
+import type { SocketAddress, WsaCode } from '../../src/spi/index.ts'
 import { chosenSeed } from '../support/random.ts'
+import { FakeClock } from '../switch/fake-clock.ts'
 
 const seed = chosenSeed()
 const PLAIN = { noNullPrototype: true }
@@ -81,4 +86,59 @@ test(`a request reads as it was written, and noise does not throw (seed ${String
     }),
     { seed },
   )
+})
+
+test('a hello reads as it was written, with padding behind it, and nothing less or else is one', () => {
+  const hello = { address: 0x1234_5678_9abc_def0n, key: 0xffff_ffff_ffff_fffen }
+  const bytes = encodeHello(hello)
+  assert.deepEqual(decodeHello(Uint8Array.of(...bytes, 1, 2, 3)), hello)
+  for (let length = 0; length < bytes.length; length++) {
+    assert.equal(decodeHello(bytes.subarray(0, length)), WSA.WSAEFAULT)
+  }
+  for (const [at, code] of [
+    [0, WSA.WSAEFAULT], // magic
+    [4, WSA.WSAVERNOTSUPPORTED],
+    [6, WSA.WSAEFAULT], // kind
+    [8, WSA.WSAVERNOTSUPPORTED], // bytes of the arena
+    [12, WSA.WSAVERNOTSUPPORTED], // bytes of a message
+    [14, WSA.WSAVERNOTSUPPORTED], // messages
+  ] as const) {
+    const other = bytes.slice()
+    other[at] = (other[at] ?? 0) ^ 64
+    assert.equal(decodeHello(other), code, `byte ${at}`)
+  }
+})
+
+test('a refusal is one of those that are known, or "not final"', () => {
+  assert.equal(decodeRefusal(encodeRefusal(WSA.WSAEPROCLIM)), WSA.WSAEPROCLIM)
+  assert.equal(decodeRefusal(encodeRefusal(WSA.WSAECONNREFUSED)), WSA.WSAENETDOWN)
+  assert.equal(decodeRefusal(encodeHello({ address: 0n, key: 0n })), undefined)
+  assert.equal(decodeRefusal(new Uint8Array(32)), undefined)
+  assert.equal(refusalCode(WSA.WSAECONNREFUSED), WSA.WSAECONNREFUSED)
+  for (const code of [0, 1, 10_004, 0xffffffff]) assert.equal(refusalCode(code), WSA.WSAENETDOWN)
+})
+
+test('who did not answer is left alone so long and no longer; who answered or refused is not', () => {
+  const clock = new FakeClock()
+  const routes = new Routes(clock, 100)
+  const local: SocketAddress = { family: 'IPv4', address: '10.0.0.1', port: 0 }
+  const to = (port: number): SocketAddress => ({ ...local, address: '10.0.0.2', port })
+  const end = (port: number, code: WsaCode, promising = false): boolean => {
+    const link = { promising, state: 'down' } as const
+    routes.add(local, to(port), link)
+    assert.equal(routes.find(local, to(port)), link)
+    routes.closed(link, code)
+    assert.equal(routes.find(local, to(port)), undefined)
+    return routes.isSilent(to(port))
+  }
+  assert.equal(end(1, WSA.WSAEACCES), false)
+  assert.equal(end(2, WSA.WSAETIMEDOUT, true), false)
+  assert.equal(end(3, WSA.WSAETIMEDOUT), true)
+  clock.advance(99)
+  assert.equal(routes.isSilent(to(3)), true)
+  clock.advance(1)
+  assert.equal(routes.isSilent(to(3)), false)
+  assert.equal(end(4, WSA.WSAETIMEDOUT), true)
+  routes.tryAgain()
+  assert.equal(routes.isSilent(to(4)), false)
 })

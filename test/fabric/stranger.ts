@@ -13,9 +13,13 @@ import * as layout from '../../src/providers/fabric/layout.ts'
 import { serviceOf } from '../../src/providers/fabric/index.ts'
 import type { ServedSubnet, SocketAddress } from '../../src/spi/index.ts'
 import * as messages from '../../src/providers/fabric/messages.ts'
+import { LIMIT_MS } from '../integration/program.ts'
 import { FABRIC_UNDER_TEST, fabricAddresses, fabricProvider } from '../support/fabric-provider.ts'
+import { DeadlineError } from '../support/waiting.ts'
 
 export const addresses = fabricAddresses('IPv4')
+
+const QUIET: Partial<FabricLimits> = { heartbeatMs: 3_600_000 }
 
 export const ACCEPT = { decision: 'CF_ACCEPT', calleeData: new Uint8Array() } as const
 
@@ -54,8 +58,11 @@ export class Stranger {
 
   /** The next event of this kind, or of the end. */
   async event(wanted: number): Promise<number> {
+    const late = performance.now() + LIMIT_MS
     for (;;) {
       await new Promise((resolve) => setImmediate(resolve))
+      if (performance.now() > late)
+        throw new DeadlineError(`Waited ${LIMIT_MS} ms in vain for event ${wanted}`)
       if (!this.#fabric.poll()) continue
       const [count = 0] = this.#events
       const kinds: number[] = []
@@ -153,13 +160,20 @@ export interface Victim {
   readonly stillWell: () => Promise<void>
 }
 
-/** Somebody who listens, and a friend with a connection there. @param limits Of the one who listens. */
+/**
+ * Somebody who listens, and a friend with a connection there. No heartbeat ends a link: what ends, a guard has ended.
+ *
+ * @param limits Of the one who listens.
+ */
 export async function makeVictim(
   limits: Partial<FabricLimits> = {},
   networks?: () => readonly ServedSubnet[],
 ): Promise<Victim> {
-  const victim = localPeer(fabricProvider({ limits, ...(networks && { networks }) }), addresses)
-  const friend = localPeer(fabricProvider(), addresses)
+  const victim = localPeer(
+    fabricProvider({ limits: { ...QUIET, ...limits }, ...(networks && { networks }) }),
+    addresses,
+  )
+  const friend = localPeer(fabricProvider({ limits: QUIET }), addresses)
   const at = await victim.address('listener')
   const listener = await victim.open(at)
   assert.equal(await victim.listen(listener, 8), 0)

@@ -94,6 +94,35 @@ for (const [what, lie] of [
   })
 }
 
+test(
+  'at a wildcard listener a peer comes from its own address, in one family, to an address that is served',
+  { skip: skip || only('tcp') },
+  async () => {
+    const { victim, at, stillWell } = await makeVictim()
+    const { port } = await victim.address('listener')
+    const wildcard = await victim.open({ family: 'IPv6', address: '::', port })
+    assert.equal(await victim.listen(wildcard, 8), 0)
+    const here: SocketAddress = { ...at, port }
+    const stranger = new Stranger(here)
+    await stranger.arrive()
+    const { address } = here
+    for (const [local, remote, code] of [
+      [{ family: 'IPv6', address: '::1', port }, { family: 'IPv4', address }, WSA.WSAEACCES],
+      [{ ...here, address: '0.0.0.0' }, { address }, WSA.WSAETIMEDOUT],
+      [{ ...here, address: '198.51.100.1' }, { address }, WSA.WSAETIMEDOUT],
+    ] as const) {
+      stranger.send(message(messages.REQUEST, 0, 0, request(local, remote)))
+      await stranger.event(native.EVENT_RECEIVED)
+      assert.equal(refusal(stranger), code, local.address)
+    }
+    stranger.send(message(messages.REQUEST, 0, 0, request(here)))
+    const accepted = await victim.accept(wildcard, ACCEPT)
+    assert.deepEqual([accepted.status, accepted.request.remote.address], [0, address])
+    stranger.end()
+    await stillWell()
+  },
+)
+
 const SCRIBBLE = Uint8Array.of(7, 7, 7, 7)
 /** Of the slot, where a connection's ring begins to be nobody else's business. */
 const AT = 512

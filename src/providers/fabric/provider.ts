@@ -92,7 +92,7 @@ export class FabricProvider implements SanProvider, Carrier, LinkHost, EventSink
   readonly #purpose: FabricPurpose
   readonly #endpoints: Endpoints
   readonly #links = new Map<number, Link>()
-  readonly #routes: Routes
+  readonly #routes: Routes<Link>
   readonly #listeners = new Map<number, Listener>()
   #served = new SubnetSet([])
   #silenced = 0

@@ -1,22 +1,27 @@
 import { WSA, formatAddress } from '../../spi/index.ts'
 import type { SocketAddress, WsaCode } from '../../spi/index.ts'
 import type { Clock } from '../../base/clock.ts'
-import type { Link } from './link.ts'
 import type { LinkState } from '../../san/link-state.ts'
 
 /** More silent addresses than this are not remembered one by one. */
 const MAX_SILENT = 1024
 
-interface Route {
+/** What counts of a link here. */
+interface Leading {
+  readonly state: LinkState
+  readonly promising: boolean
+}
+
+interface Route<Link> {
   readonly link: Link
   readonly destination: string
 }
 
 /** Where connects go: the open links by local address and destination, and which destinations did not answer. */
-export class Routes {
+export class Routes<Link extends Leading> {
   readonly #clock: Clock
   readonly #silentMs: number
-  readonly #routes = new Map<string, Route>()
+  readonly #routes = new Map<string, Route<Link>>()
   /** Until when nothing is tried there. */
   readonly #silent = new Map<string, number>()
 
