@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { TRANSITIONS as HAND_OVER } from '../src/faces/net/hand-over-state.ts'
 import { TRANSITIONS as WINSOCK } from '../src/faces/winsock/socket-state.ts'
 import { TRANSITIONS as EXPOSURE } from '../src/providers/fabric/exposures.ts'
+import { TRANSITIONS as SLOT } from '../src/providers/fabric/slot.ts'
 import { TRANSITIONS as OFFER } from '../src/providers/shm/offer-state.ts'
 import { TRANSITIONS as SHM_CONNECTION } from '../src/providers/shm/connection-state.ts'
 import { TRANSITIONS as LINK } from '../src/san/link-state.ts'
@@ -112,6 +113,12 @@ const MACHINES: readonly Machine[] = [
     source: 'src/san/link-state.ts',
     starts: ['opening'],
     table: LINK,
+  },
+  {
+    title: 'A slot of a link between two hosts, while a connection has it',
+    source: 'src/providers/fabric/slot.ts',
+    starts: ['open'],
+    table: SLOT,
   },
   {
     title: 'Application memory that a peer on another host may read',

@@ -1,4 +1,6 @@
 import type { ConnectionMemory, WsaCode } from '../../spi/index.ts'
+import { step } from '../../base/machine.ts'
+import type { EventOf, StateOf, Table } from '../../base/machine.ts'
 import type { FurtherPiece } from './further-pool.ts'
 import * as layout from './layout.ts'
 import type { Link } from './link.ts'
@@ -13,6 +15,22 @@ export type Answer =
   | { readonly kind: 'refused'; readonly code: WsaCode }
   /** The answer takes a while. */
   | { readonly kind: 'judging' }
+
+/** Which event is legal when, for the use of a slot: who is through with it. docs/states.md is drawn from it. */
+export const TRANSITIONS = {
+  open: { end: 'ending', peerEnded: 'left', lost: 'over' },
+  /** This side is through; the peer is to be told. */
+  ending: { told: 'ended', peerEnded: 'parting', lost: 'over' },
+  ended: { peerEnded: 'over', lost: 'over' },
+  /** The peer is through, and may say so again. */
+  left: { end: 'parting', peerEnded: 'left', lost: 'over' },
+  /** Both are through; the peer is to be told. */
+  parting: { told: 'over', peerEnded: 'parting', lost: 'over' },
+  over: { release: 'free' },
+  free: {},
+} as const satisfies Table
+
+type State = StateOf<typeof TRANSITIONS>
 
 /** What a slot tells the connection that holds it. */
 export interface SlotHolder {
@@ -54,10 +72,7 @@ export class Slot implements Outgoing {
   readonly #region = new RangeSet()
   #further: Dirty[] | undefined
   #signal = false
-  #ending = false
-  #endSent = false
-  #peerEnded = false
-  #released = false
+  #state: State = 'open'
   /** Opener: the acceptor may answer. */
   #asks: boolean
   /** The peer's further regions by their page. */
@@ -83,8 +98,13 @@ export class Slot implements Outgoing {
     }
   }
 
-  get peerEnded(): boolean {
-    return this.#peerEnded
+  #move(event: EventOf<typeof TRANSITIONS>): void {
+    this.#state = step('slot', TRANSITIONS, this.#state, event)
+  }
+
+  /** This side is not through. */
+  get #isOurs(): boolean {
+    return this.#state === 'open' || this.#state === 'left'
   }
 
   /** Lets the peer hear what goes first. */
@@ -125,10 +145,11 @@ export class Slot implements Outgoing {
 
   /** This side is through: nothing follows what was written. */
   end(): void {
-    if (this.#ending) return
-    this.#ending = true
-    if (this.link.lives) this.link.send(this)
-    else this.#release()
+    if (!this.#isOurs) return
+    if (this.link.lives) {
+      this.#move('end')
+      this.link.send(this)
+    } else this.#lose()
   }
 
   // --- sending ------------------------------------------------------------------------------------------------------
@@ -136,9 +157,9 @@ export class Slot implements Outgoing {
   post(outbox: Outbox): boolean {
     if (!this.#postOpening(outbox) || !this.#postAnnouncements(outbox) || !this.#postUpdate(outbox))
       return false
-    if (!this.#ending || this.#endSent) return true
+    if (this.#state !== 'ending' && this.#state !== 'parting') return true
     if (outbox.begin() < 0 || !outbox.send(messages.END, 0, this.id, 0)) return false
-    this.#endSent = true
+    this.#move('told')
     this.#releaseWhenOver()
     return true
   }
@@ -234,7 +255,7 @@ export class Slot implements Outgoing {
   }
 
   peerIsThrough(): void {
-    this.#peerEnded = true
+    this.#move('peerEnded')
     this.holder.ended()
     this.#releaseWhenOver()
   }
@@ -249,25 +270,26 @@ export class Slot implements Outgoing {
   }
 
   #refused(answer: Answer): void {
-    this.#peerEnded = true
+    this.#move('lost')
     this.holder.answered(answer)
-    this.#release()
+    this.#releaseWhenOver()
   }
 
   /** The peer is gone, and with it the link. */
   linkDown(code: WsaCode): void {
-    this.#peerEnded = true
-    if (this.#ending) this.#release()
-    else this.holder.linkDown(code)
+    if (this.#state === 'free') return
+    if (this.#isOurs) this.holder.linkDown(code)
+    else this.#lose()
+  }
+
+  #lose(): void {
+    this.#move('lost')
+    this.#releaseWhenOver()
   }
 
   #releaseWhenOver(): void {
-    if (this.#endSent && this.#peerEnded) this.#release()
-  }
-
-  #release(): void {
-    if (this.#released) return
-    this.#released = true
+    if (this.#state !== 'over') return
+    this.#move('release')
     this.link.registrations -= this.#registered.size
     this.link.free(this.id)
     this.holder.released()
