@@ -45,11 +45,12 @@ function standing(role: Link['role']) {
   }
   const asked: Incoming[] = []
   const jobs: (() => void)[] = []
+  const clock = new FakeClock()
   const host: LinkHost = {
     fabric: fabric as Fabric,
     turns: { schedule: (job: () => void) => jobs.push(job) } as unknown as Turns,
     limits: DEFAULT_LIMITS,
-    clock: new FakeClock(),
+    clock,
     connections: new Quota(9),
     requested: (incoming) => asked.push(incoming),
     silenced: () => undefined,
@@ -68,7 +69,7 @@ function standing(role: Link['role']) {
     link.received(0, messages.HEADER_BYTES + data.length)
     return link.lives
   }
-  return { link, host, asked, sent, reads, jobs, hear }
+  return { link, host, clock, asked, sent, reads, jobs, hear }
 }
 
 /** With a connection in slot 0. */
@@ -122,6 +123,11 @@ test('only an acceptor is asked, in a slot that there is and that nobody uses or
   const { hear } = standing('acceptor')
   assert.equal(hear(messages.REQUEST, 0, 5, REQUEST), true)
   assert.equal(hear(messages.REQUEST, 0, 5, REQUEST), false)
+})
+
+test('a kind that nobody knows ends the link, also where there is a connection', () => {
+  assert.equal(connected().hear(messages.NOTHING, 0, 0), true)
+  assert.equal(connected().hear(99, 0, 0), false)
 })
 
 test('an answer to what was not asked ends the link', () => {
@@ -312,4 +318,31 @@ test('an attempt that is given up and then refused is given back once', () => {
   attempt.value.close()
   assert.equal(hear(messages.REFUSED, 0, 0, words(WSA.WSAECONNREFUSED)), true)
   assert.deepEqual([link.held, host.connections.taken], [0, 0])
+})
+
+test('the opener ends a link that nobody has used for so long, and no other', () => {
+  const { link, host, clock, hear } = standing('opener')
+  const ask = (): void => {
+    host.connections.take()
+    const attempt = FabricConnection.ask(host, OWNER, link, {
+      remote: LOCAL,
+      local: LOCAL,
+      callerData: REQUEST,
+    })
+    assert.ok(attempt.ok)
+  }
+  const refuse = (): void => {
+    assert.equal(hear(messages.REFUSED, 0, 0, words(WSA.WSAECONNREFUSED)), true)
+  }
+  const { idleLinkMs } = host.limits
+  ask()
+  refuse()
+  clock.advance(idleLinkMs - 1)
+  ask()
+  clock.advance(2 * idleLinkMs)
+  refuse()
+  clock.advance(idleLinkMs - 1)
+  assert.equal(link.lives, true)
+  clock.advance(1)
+  assert.equal(link.lives, false)
 })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 
+import { Heartbeat } from '../../src/providers/fabric/heartbeat.ts'
 import { decodeHello, decodeRefusal, encodeHello, encodeRefusal } from '../../src/providers/fabric/hello.ts'
 import { RangeSet } from '../../src/providers/fabric/range-set.ts'
 import { serviceOf } from '../../src/providers/fabric/index.ts'
@@ -141,4 +142,28 @@ test('who did not answer is left alone so long and no longer; who answered or re
   assert.equal(end(4, WSA.WSAETIMEDOUT), true)
   routes.tryAgain()
   assert.equal(routes.isSilent(to(4)), false)
+})
+
+test('a peer is asked after each silent heartbeat, and is dead when it has not answered three times', () => {
+  const clock = new FakeClock()
+  const said: string[] = []
+  const heart = new Heartbeat(clock, 10, {
+    beat: () => true,
+    ask: () => said.push('ask') > 0,
+    dead: () => said.push('dead'),
+  })
+  heart.start()
+  heart.heard()
+  clock.advance(10)
+  assert.deepEqual(said, [])
+  clock.advance(30)
+  assert.deepEqual(said.splice(0), ['ask', 'ask', 'ask'])
+  heart.heard()
+  clock.advance(10)
+  assert.deepEqual(said, [])
+  clock.advance(39)
+  assert.deepEqual(said, ['ask', 'ask', 'ask'])
+  clock.advance(1)
+  assert.deepEqual(said, ['ask', 'ask', 'ask', 'dead'])
+  assert.equal(clock.pending, 0)
 })

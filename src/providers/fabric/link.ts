@@ -325,7 +325,7 @@ export class Link implements Beating {
     this.#releaseWhenUnheld()
     if (this.role === 'opener' && this.lives) {
       this.#cancelIdle = this.#host.clock.after(this.#host.limits.idleLinkMs, () => {
-        if (this.#held === 0) this.fail(WSA.WSA_OPERATION_ABORTED)
+        this.fail(WSA.WSA_OPERATION_ABORTED)
       })
     }
   }
