@@ -1,12 +1,13 @@
 /**
- * Checks what the documentation says against what there is: error codes, reasons, sizes of shared memory, relative links
- * with their anchors, and the snippets marked `runnable`, which must compile against the built package.
+ * Checks what the documentation says against what there is: error codes, reasons, environment variables, sizes of shared memory,
+ * relative links with their anchors, and the snippets marked `runnable`, which must compile against the built package.
  */
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 
 import ts from 'typescript'
 
+import { VARIABLES } from '../src/compose/config.ts'
 import * as layout from '../src/providers/shm/layout.ts'
 import { WSA } from '../src/spi/errors.ts'
 import { REASONS } from '../src/switch/reasons.ts'
@@ -33,6 +34,7 @@ const SNIPPET = /^(ts|js) runnable$/
 
 interface Page {
   readonly file: string
+  readonly lines: readonly string[]
   /** Without the fenced blocks: those lines are empty. */
   readonly prose: readonly string[]
   readonly headings: readonly { readonly level: number; readonly text: string }[]
@@ -64,7 +66,8 @@ function readPage(file: string): Page {
   const headings: { level: number; text: string }[] = []
   const snippets: Snippet[] = []
   let fence: { readonly line: number; readonly info: string; readonly lines: string[] } | undefined
-  for (const [at, line] of readFileSync(join(root, file), 'utf8').split('\n').entries()) {
+  const lines = readFileSync(join(root, file), 'utf8').split('\n')
+  for (const [at, line] of lines.entries()) {
     const info = FENCE.exec(line)?.[1]
     prose.push(fence === undefined && info === undefined ? line : '')
     if (fence === undefined) {
@@ -79,7 +82,7 @@ function readPage(file: string): Page {
       fence = undefined
     }
   }
-  return { file, prose, headings, snippets }
+  return { file, lines, prose, headings, snippets }
 }
 
 /** What a heading is called in an address: as GitHub makes it. */
@@ -118,6 +121,17 @@ function checkSizes(pages: readonly (Page | undefined)[]): readonly string[] {
   return SIZES.filter(([, bytes]) => !new RegExp(`\\b${bytes}\\b`).test(text)).map(
     ([what, bytes]) => `docs/shared-memory.md does not say ${bytes}, which is ${what}`,
   )
+}
+
+/** Each variable of the environment must be told of, on a page for users. */
+function checkVariables(pages: readonly Page[]): readonly string[] {
+  const text = pages
+    .filter(({ file }) => file === 'README.md' || dirname(file) === 'docs')
+    .flatMap(({ lines }) => lines)
+    .join('\n')
+  return Object.keys(VARIABLES)
+    .filter((name) => !new RegExp(`\\b${name}\\b`).test(text))
+    .map((name) => `no page tells of the variable ${name}`)
 }
 
 function checkLinks(page: Page, pages: ReadonlyMap<string, Page>): readonly string[] {
@@ -185,6 +199,7 @@ const found = [
   ...compareHeadings(byFile.get('docs/errors.md'), 'docs/errors.md', Object.keys(WSA)),
   ...compareHeadings(byFile.get('docs/reasons.md'), 'docs/reasons.md', Object.keys(REASONS)),
   ...checkSizes([byFile.get('docs/shared-memory.md'), byFile.get('docs/session-protocol.md')]),
+  ...checkVariables(pages),
   ...pages.flatMap((page) => checkLinks(page, byFile)),
   ...checkSnippets(pages),
 ]

@@ -1,7 +1,8 @@
 /**
- * Draws docs/states.md from the transition tables. `--check` compares instead, and fails when the file is stale.
+ * Draws docs/states.md from the transition tables. `--check` compares instead, and fails when the file is stale, or a table of
+ * the sources is not among those that are drawn.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { TRANSITIONS as HAND_OVER } from '../src/faces/net/hand-over-state.ts'
@@ -203,17 +204,31 @@ function current(path: string): string {
   }
 }
 
+/** The sources that have more tables, or fewer, than are drawn of them. */
+function undrawn(root: string): string[] {
+  const folder = join(root, 'src')
+  if (!existsSync(folder)) return []
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
+    .map((name) => join('src', name))
+    .filter((file) => {
+      const tables = readFileSync(join(root, file), 'utf8').match(/\bsatisfies Table\b/g)?.length ?? 0
+      return tables !== MACHINES.filter(({ source }) => source === file).length
+    })
+}
+
 const options = process.argv.slice(2)
-const path = join(options.find((option) => !option.startsWith('--')) ?? process.cwd(), FILE)
+const root = options.find((option) => !option.startsWith('--')) ?? process.cwd()
+const path = join(root, FILE)
 const drawn = [HEAD, ...MACHINES.map(draw)].join('\n')
+const complaints = undrawn(root).map((file) => `${file} has other tables than ${FILE} shows`)
 if (!options.includes('--check')) {
   writeFileSync(path, drawn)
   console.log(`draw-states: wrote ${FILE}`)
-} else if (current(path) === drawn) {
+} else if (current(path) !== drawn) {
+  complaints.push(`${FILE} does not show the tables; draw it with: node dist/scripts/draw-states.js`)
+} else if (complaints.length === 0) {
   console.log(`draw-states: ${FILE} shows the tables`)
-} else {
-  console.error(
-    `draw-states: ${FILE} does not show the tables; draw it with: node dist/scripts/draw-states.js`,
-  )
-  process.exitCode = 1
 }
+for (const complaint of complaints) console.error(`draw-states: ${complaint}`)
+if (complaints.length > 0) process.exitCode = 1

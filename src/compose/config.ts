@@ -28,7 +28,8 @@ export const PROFILES = {
 
 export type Profile = keyof typeof PROFILES
 
-const VARIABLES = {
+/** What may be in the environment, with the values where they are few. */
+export const VARIABLES = {
   SOCKSWITCH: MODES,
   SOCKSWITCH_FABRIC: FABRICS,
   SOCKSWITCH_FABRIC_HEARTBEAT: undefined,

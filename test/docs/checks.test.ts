@@ -84,6 +84,11 @@ test('the states are drawn from the tables as they are', () => {
   assert.equal(stale.status, 1)
   assert.match(stale.output, /does not show the tables/)
   assert.equal(checkTree('draw-states', { 'README.md': '' }, '--check').status, 1, 'a missing page passes')
+  const table = 'export const TRANSITIONS = {} as const satisfies Table'
+  assert.match(
+    checkTree('draw-states', { 'src/x.ts': table }, '--check').output,
+    /src\/x\.ts has other tables/,
+  )
 })
 
 const LAYERS: readonly (readonly [
@@ -116,6 +121,8 @@ const LAYERS: readonly (readonly [
     "import '../src/providers/a/y.ts'",
     /conformance\/x\.ts:1/,
   ],
+  ['a face uses another', 'src/faces/wsk/x.ts', "import '../net/y.ts'", /x\.ts:1 .*src\/faces\/net/],
+  ['the switch uses the package', 'src/switch/x.ts', "import 'sockswitch/net'", /x\.ts:1 .*sockswitch\/net/],
   ['a folder without a layer', 'src/other/x.ts', '', /belongs to no layer/],
 ]
 
@@ -131,6 +138,13 @@ for (const [what, file, text, complaint] of LAYERS) {
 const DOCS: readonly (readonly [what: string, file: string, text: string, complaint: RegExp])[] = [
   ['a code without a heading', 'docs/errors.md', '# Errors\n', /no heading '## WSAECONNRESET'/],
   ['a heading without a reason', 'docs/reasons.md', '## because\n', /the heading '## because'/],
+  [
+    'a variable that no page tells of',
+    'README.md',
+    'SOCKSWITCH_RULE',
+    /no page tells of .* SOCKSWITCH_RULES\n/,
+  ],
+  ['a size that is not said', 'docs/shared-memory.md', '', /does not say 192, which is the session header/],
   ['a dead link', 'README.md', 'See\n[there](docs/there.md).\n', /README\.md:2 links to 'docs\/there\.md'/],
   ['a dead anchor', 'README.md', '[there](docs/reasons.md#there)\n', /no heading there is called that/],
   [
