@@ -256,7 +256,12 @@ export const CONNECTING: Scenarios = [
       slow = false
       for (const { overlapped, post } of held) post(overlapped)
       const server = await listener.blocking.accept()
-      assert.equal(String(await readToEnd(server)), 'said at once')
+      const said = Buffer.alloc(12)
+      assert.equal(await server.blocking.recv(said), 12)
+      assert.equal(String(said), 'said at once')
+      // Nothing but what was said at once has told of it.
+      party.line.tell('read')
+      await readToEnd(server)
       const [request] = requests
       assert.ok(request !== undefined)
       assert.ok(request.callerData.length > 0 && request.callerData.length <= MAX_CONNECT_DATA_BYTES)
@@ -267,6 +272,7 @@ export const CONNECTING: Scenarios = [
       party.line.tell('connected and said it')
       const answer = party.own.journal.one('san.calleeData').result as Uint8Array
       assert.ok(answer.length > 0 && answer.length <= MAX_CONNECT_DATA_BYTES)
+      assert.equal(await hear(party), 'read')
       socket.closesocket()
     },
   },
