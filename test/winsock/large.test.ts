@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 
 import { WSA, failure } from '../../src/spi/index.ts'
-import type { SanProvider } from '../../src/spi/index.ts'
-import { SD_SEND } from '../../src/faces/winsock/index.ts'
+import type { SanProvider, Status } from '../../src/spi/index.ts'
+import { SD_RECEIVE, SD_SEND } from '../../src/faces/winsock/index.ts'
 import type { WinsockSocket } from '../../src/faces/winsock/index.ts'
 import { LoopbackNetwork, loopback } from '../../src/providers/loopback/index.ts'
 import { intercept } from '../../src/providers/wrap/intercept.ts'
@@ -187,6 +187,67 @@ describe('large sends through the Winsock face', { timeout: 60_000 }, () => {
       }
       assert.equal(client.closesocket(), 0)
     }
+  })
+
+  /** Loopback with slow reads; `status` sees its calls. */
+  function slow(status: (name: string, proceed: () => Status) => Status): SanProvider {
+    return intercept(loopback({ limits: { rdma: RDMA }, slowReads: true }), {
+      status: ({ name }, proceed) => status(name, proceed),
+      value: (_, proceed) => proceed(),
+      notify: (_, proceed) => {
+        proceed()
+      },
+      result: (_, proceed) => proceed(),
+    })
+  }
+
+  for (const [how, ends] of [
+    ['cancel', ['success', 200_000]],
+    ['close', ['WSA_OPERATION_ABORTED', 0]],
+    ['shutdown', ['WSAESHUTDOWN', 0]],
+  ] as const) {
+    test(`WSD-BLOCK-5 a receive that the provider is filling ends once its buffer is the application’s again (${how})`, async () => {
+      let began = (): void => undefined
+      const beginning = new Promise<void>((resolve) => (began = resolve))
+      const san = slow((name, proceed) => {
+        const status = proceed()
+        if (name === 'rdmaRead' && status === WSA.WSA_IO_PENDING) began()
+        return status
+      })
+      const { client, server } = await connected(program(san))
+      client.send(bytesOf(200_000), 0, told().overlapped)
+      const [first, behind] = [told(), told()]
+      server.recv(Buffer.alloc(200_000), 0, first.overlapped)
+      server.recv(Buffer.alloc(10), 0, behind.overlapped)
+      await beginning
+      if (how === 'cancel') assert.equal(server.cancel(first.overlapped), 0)
+      else if (how === 'close') assert.equal(server.closesocket(), 0)
+      else assert.equal(server.shutdown(SD_RECEIVE), 0)
+      assert.equal(nameOf(first.overlapped.status), 'WSA_IO_PENDING')
+      assert.deepEqual(await first.ended, ends)
+      if (how !== 'cancel') assert.deepEqual(await behind.ended, ends)
+      assert.deepEqual([first.times(), behind.times()], [1, how === 'cancel' ? 0 : 1])
+    })
+  }
+
+  test('EXPOSE-4 a send ends when its memory can be taken back, and not before', async () => {
+    let busy = 2
+    const san = slow((name, proceed) =>
+      name === 'deregisterRdmaMemory' && busy-- > 0 ? WSA.WSAEINVAL : proceed(),
+    )
+    const { client, server } = await connected(program(san))
+    const sent = told()
+    client.send(bytesOf(200_000), 0, sent.overlapped)
+    assert.equal(await server.blocking.recv(Buffer.alloc(200_000), { flags: 8 }), 200_000)
+    await turns(4)
+    assert.deepEqual([sent.times(), busy], [0, 1])
+    for (const left of [0, -1]) {
+      await server.blocking.send(Buffer.from('x'))
+      await client.blocking.recv(Buffer.alloc(1))
+      await turns(4)
+      assert.equal(busy, left)
+    }
+    assert.deepEqual(await sent.ended, ['success', 200_000])
   })
 
   test('WSD-BLOCK-5 of one that is longer than can be exposed at once, the rest is not sent', async () => {
