@@ -247,6 +247,26 @@ export const rdmaChecks: readonly Check[] = [
   ),
 
   clause(
+    'READ-5 a read that is under way at the close completes before the handle is closed (WSD-CLOSE-6)',
+    offered(async (fixture, maxBytes) => {
+      const { upcalls } = fixture.near
+      const pair = await fixture.connectPair()
+      const descriptor = await expose(fixture, pair, pattern(Math.min(maxBytes, 300_000), 9), 'read')
+      const overlapped = new Overlapped()
+      const target = new Uint8Array(Math.min(maxBytes, 300_000))
+      const status = pair.near.rdmaRead?.(descriptor, 0, target, overlapped)
+      assertStatus(pair.near.close(), 'success', 'close')
+      if (status === WSA.WSA_IO_PENDING) await fixture.completion(overlapped)
+      await fixture.closed(pair.handle)
+      assert.equal(overlapped.pending, false)
+      const calls = upcalls.of(pair.handle).map((record) => record.call)
+      assert.equal(calls.at(-1), 'closeSocketHandle')
+      await fixture.roundTrip()
+      assert.equal(upcalls.of(pair.handle).length, calls.length, 'an upcall after closeSocketHandle')
+    }),
+  ),
+
+  clause(
     'CACHE-1 after an eviction nothing of the memory is cached (WSD-CACHE-5, -6, -10, RACE-38)',
     async (fixture) => {
       const { provider, data } = fixture.near

@@ -27,6 +27,9 @@ export abstract class DataPlane {
   protected connection: Connection | undefined
   /** Inside {@link getOverlappedResult}. */
   #isPolled = false
+  /** Reads of the peer's memory under way. */
+  #reads = 0
+  #onRead: (() => void) | undefined
 
   protected constructor(carrier: Carrier, handle: SwitchHandle) {
     this.carrier = carrier
@@ -88,7 +91,9 @@ export abstract class DataPlane {
     const connection = this.connection
     if (this.state !== 'connected' || connection === undefined) return this.dataError()
     if (this.carrier.bounds.rdma === undefined) return WSA.WSAEOPNOTSUPP
-    return connection.read?.(descriptor, offset, target, overlapped) ?? WSA.WSAEOPNOTSUPP
+    const status = connection.read?.(descriptor, offset, target, overlapped) ?? WSA.WSAEOPNOTSUPP
+    if (status === WSA.WSA_IO_PENDING) this.#reads += 1
+    return status
   }
 
   signal(): Status {
@@ -166,8 +171,23 @@ export abstract class DataPlane {
   }
 
   completed(overlapped: Overlapped): void {
-    if (this.carrier.isPolling === true) this.announceLater(overlapped)
-    else this.announce(overlapped)
+    if (this.carrier.isPolling !== true) this.#readEnded(overlapped)
+    else
+      this.carrier.schedule(() => {
+        this.#readEnded(overlapped)
+      })
+  }
+
+  #readEnded(overlapped: Overlapped): void {
+    this.announce(overlapped)
+    this.#reads -= 1
+    if (this.#reads === 0) this.#onRead?.()
+  }
+
+  /** Once no read is under way, which may be now (READ-5). */
+  protected afterReads(action: () => void): void {
+    if (this.#reads === 0) action()
+    else this.#onRead = action
   }
 
   protected announce(overlapped: Overlapped): void {

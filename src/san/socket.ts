@@ -190,7 +190,9 @@ export class CarriedSocket extends DataPlane implements SanSocket, ConnectionOwn
     // CLOSE-1 and CLOSE-2, never from inside the down-call.
     this.carrier.schedule(() => {
       if (aborted !== null) this.announce(aborted)
-      this.upcalls.closeSocketHandle(this.handle)
+      this.afterReads(() => {
+        this.upcalls.closeSocketHandle(this.handle)
+      })
     })
     return 0
   }

@@ -52,6 +52,7 @@ export interface RdmaSocket {
    *   and moves nothing.
    * - READ-3 A later {@link SanSocket.signal} does not overtake the read: the peer may use the memory again when it hears of it.
    * - READ-4 `WSAECONNRESET` once the peer is gone, `WSAENOTCONN` without a connection.
+   * - READ-5 One that is under way at the close completes once `target` is the caller's, and before `closeSocketHandle` (CLOSE-2).
    *
    * @source WSPRdmaRead; WSD-LARGE-R3, -R6, RACE-19
    */

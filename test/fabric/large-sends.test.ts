@@ -167,14 +167,16 @@ describe('large sends over a fabric', { skip, timeout: 60_000 }, () => {
   })
 
   test('WSD-LARGE-4E a receive that the provider is filling ends with its connection, once its buffer is the application\u2019s', async () => {
-    const [side, { one }] = [await sideWith(LONGEST), near()]
+    const [side, { fabric, one }] = [await sideWith(LONGEST), near()]
     for (let i = 0; i < 10; i++) {
+      const { reads } = fabric.stats
       const socket = await connect(one, side.address)
       await socket.blocking.send(new Pattern(1).copy(0, 4 << 20))
       socket.shutdown(SD_SEND)
       assert.equal(await socket.blocking.recv(Buffer.alloc(4), { flags: 8 }), 4)
       const received = told()
       socket.recv(Buffer.alloc(4 << 20), 8, received.overlapped)
+      while (fabric.stats.reads === reads) await new Promise((resolve) => setImmediate(resolve))
       socket.closesocket()
       const [status, bytes] = await received.ended
       assert.deepEqual(
