@@ -6,8 +6,8 @@ vm=scripts/verbs/vm.sh
 tests='node --test --test-concurrency=1 --test-reporter=spec'
 
 if [ "${1:-all}" != two ]; then
-  echo '── one machine: conformance, in one process and in two, and hostile peers'
-  bash $vm env SOCKSWITCH_FABRIC_UNDER_TEST=verbs@10.88.0.1 $tests dist/test/conformance/fabric.test.js dist/test/fabric/hostile.test.js
+  echo '── one machine: conformance, in one process and in two, hostile peers, large sends'
+  bash $vm env SOCKSWITCH_FABRIC_UNDER_TEST=verbs@10.88.0.1 $tests dist/test/conformance/fabric.test.js dist/test/fabric/{hostile,reads,large-sends}.test.js
 fi
 if [ "${1:-all}" != one ]; then
   echo '── two machines: unmodified programs; peers that are killed, a cut cable, a machine without power'
