@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { describe } from 'node:test'
+import { describe, test } from 'node:test'
 
 import * as wsk from '../../src/faces/wsk/index.ts'
 import type { WskConnectionSocket, WskDataIndication } from '../../src/faces/wsk/index.ts'
-import { Calls, begin, events, outcomeOf, overEach, turns } from './station.ts'
-import type { Station } from './station.ts'
+import { MSG_OOB, Winsock } from '../../src/faces/winsock/index.ts'
+import { tcpip } from '../../src/providers/tcpip/index.ts'
+import { Calls, Station, begin, events, outcomeOf, overEach, turns } from './station.ts'
 
 const RECEIVE = wsk.WSK_EVENT_RECEIVE
 const DISABLE = wsk.WSK_EVENT_DISABLE
@@ -514,5 +515,24 @@ describe('WSK receiving', () => {
       ),
     )
     assert.equal(backlog.value, 12)
+  })
+
+  test('WAITALL goes on behind an urgent byte of a Winsock peer, which is none of its bytes', async (t) => {
+    const station = new Station(t, 'loopback')
+    const { socket, address } = await station.listener()
+    const peer = new Winsock({ switch: station.switch, tcpip: tcpip() })
+    peer.startup()
+    t.after(() => peer.cleanup())
+    const made = peer.socket()
+    assert.ok(made.ok)
+    await made.value.blocking.connect(address)
+    const far = await station.accept(socket)
+    made.value.send(Buffer.from('before'))
+    made.value.send(Buffer.from('!'), MSG_OOB)
+    made.value.send(Buffer.from('behind'))
+    const buffer = Buffer.alloc(12)
+    const whole = receive(far, wsk.wskBuf(buffer), wsk.WSK_FLAG_WAITALL)
+    assert.equal((await whole.outcome).information, 12)
+    assert.equal(buffer.toString(), 'beforebehind')
   })
 })
