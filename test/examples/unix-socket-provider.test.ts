@@ -1,0 +1,198 @@
+/** The example provider against somebody who reaches its folder and talks nonsense: in its place, or in the middle of a connection. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdtempSync, renameSync, rmSync } from 'node:fs'
+import { createConnection, createServer } from 'node:net'
+import type { Server, Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import type { TestContext } from 'node:test'
+
+import { UnixSocketProvider } from '../../examples/unix-socket-provider/provider.ts'
+import { SD_SEND } from '../../src/faces/winsock/index.ts'
+import type { WinsockSocket } from '../../src/faces/winsock/index.ts'
+import { SockswitchError } from '../../src/spi/index.ts'
+import type { SocketAddress } from '../../src/spi/index.ts'
+import { Random, chosenSeed } from '../support/random.ts'
+import { within } from '../support/waiting.ts'
+import { cleanUp, listening, program, readToEnd, valueOf } from '../winsock/pair.ts'
+import type { Program } from '../winsock/pair.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'nonsense-'))
+after(() => {
+  cleanUp()
+  rmSync(folder, { recursive: true })
+})
+
+const LIMIT_MS = 10_000
+const VICTIMS = ['client', 'server'] as const
+
+function frame(kind: number, one = 0, two = 0, data = Buffer.alloc(0), length = data.length): Buffer {
+  return Buffer.concat([Buffer.from(Uint32Array.of(kind, one, two, length).buffer), data])
+}
+
+const [REQUEST, ACCEPT, REFUSE, REGISTER, FORGET, WRITE] = [0, 1, 2, 4, 5, 6]
+const NONSENSE: Readonly<Record<string, Buffer>> = {
+  'a kind that there is not': frame(8),
+  'more bytes than a frame holds': frame(WRITE, 0, 0, Buffer.alloc(0), 0xffffffff),
+  'a write beyond the region': frame(WRITE, 0, 4000, Buffer.alloc(200)),
+  'a write to memory that there is not': frame(WRITE, 7, 0, Buffer.alloc(4)),
+  'memory without end': frame(REGISTER, 1, 0x7ffffffc),
+  'memory of an odd size': frame(REGISTER, 1, 4099),
+  'the same memory twice': Buffer.concat([frame(REGISTER, 1, 4096), frame(REGISTER, 1, 4096)]),
+  'a region that is given back': frame(FORGET, 0),
+  'an answer when nobody asked': frame(ACCEPT),
+  'a no that is no code': frame(REFUSE, 3),
+  'a request of somebody nowhere': frame(REQUEST, 3, 0, Buffer.from('a,b')),
+}
+
+/** Sits at the door of a listener: whoever knocks is let in by it, and it has its say. */
+class Middleman {
+  readonly #server: Server
+  readonly #inner: string
+  /** How much of what is said it passes on at a time. */
+  pieceBytes = Infinity
+  /** The two sides of the last one that it let in. */
+  sides: { readonly client: Socket; readonly server: Socket } | undefined
+  /** Answers in the listener's place. */
+  answer: Buffer | undefined
+
+  constructor(test: TestContext, door: string) {
+    this.#inner = `${door}.inner`
+    renameSync(door, this.#inner)
+    this.#server = createServer((client) => {
+      client.on('error', () => undefined)
+      if (this.answer === undefined) this.#letIn(client)
+      else client.end(this.answer)
+    })
+    this.#server.listen(door)
+    test.after(() => this.#server.close())
+  }
+
+  get ready(): Promise<unknown> {
+    return once(this.#server, 'listening')
+  }
+
+  #letIn(client: Socket): void {
+    const server = createConnection(this.#inner)
+    this.sides = { client, server }
+    for (const [from, to] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      from.on('error', () => undefined)
+      from.on('close', () => to.end())
+      from.on('data', (chunk: Buffer) => {
+        const most = Math.min(this.pieceBytes, chunk.length)
+        for (let at = 0; at < chunk.length; at += most) to.write(chunk.subarray(at, at + most))
+      })
+    }
+  }
+}
+
+interface Scene {
+  readonly one: Program
+  readonly listener: WinsockSocket
+  readonly address: SocketAddress
+  readonly middleman: Middleman
+}
+
+async function scene(t: TestContext): Promise<Scene> {
+  const one = program(new UnixSocketProvider(folder))
+  const { listener, address } = listening(one)
+  const middleman = new Middleman(t, join(folder, `127.0.0.1-${address.port}`))
+  await middleman.ready
+  return { one, listener, address, middleman }
+}
+
+async function joined({ one, listener, address }: Scene): Promise<readonly [WinsockSocket, WinsockSocket]> {
+  const client = valueOf(one.winsock.socket())
+  const [server] = await within(
+    Promise.all([listener.blocking.accept(), client.blocking.connect(address)]),
+    LIMIT_MS,
+    'the connection',
+  )
+  return [client, server]
+}
+
+/** An honest connection still works, and the provider carries it. */
+async function assertServes(at: Scene): Promise<void> {
+  const [client, server] = await joined(at)
+  assert.deepEqual([client.provider, server.provider], ['unix-socket', 'unix-socket'])
+  const said = Buffer.alloc(20_000, 'still here ')
+  const heard = readToEnd(server)
+  await client.blocking.send(said)
+  client.shutdown(SD_SEND)
+  assert.ok((await within(heard, LIMIT_MS, 'what was said')).equals(said))
+  for (const socket of [client, server]) socket.closesocket()
+}
+
+/** How it ends, for whom it ends: never in a hang. */
+async function assertOver(socket: WinsockSocket, what: string): Promise<void> {
+  const end = socket.blocking.recv(Buffer.alloc(1)).catch((error: unknown) => {
+    assert.ok(error instanceof SockswitchError, String(error))
+    return 0
+  })
+  assert.equal(await within(end, LIMIT_MS, `the end after ${what}`), 0)
+  socket.closesocket()
+}
+
+describe('the example provider among people who talk nonsense', () => {
+  for (const victim of VICTIMS) {
+    test(`in the middle of a connection, to the ${victim}: it ends for both, and others go on`, async (t) => {
+      const at = await scene(t)
+      for (const [what, bytes] of Object.entries(NONSENSE)) {
+        const ends = await joined(at)
+        at.middleman.sides?.[victim].write(bytes)
+        for (const socket of ends) await assertOver(socket, what)
+      }
+      await assertServes(at)
+    })
+  }
+
+  test('in the place of a client: it is shown the door', async (t) => {
+    const at = await scene(t)
+    for (const bytes of Object.values(NONSENSE)) {
+      const caller = createConnection(join(folder, `127.0.0.1-${at.address.port}`))
+      caller.on('error', () => undefined).resume()
+      caller.write(bytes)
+      await within(once(caller, 'close'), LIMIT_MS, 'the end of the caller')
+    }
+    await assertServes(at)
+  })
+
+  test('in the place of a listener: TCP/IP carries the connection, or it is known to have failed', async (t) => {
+    const at = await scene(t)
+    for (const [what, bytes] of Object.entries(NONSENSE)) {
+      at.middleman.answer = bytes
+      const client = valueOf(at.one.winsock.socket())
+      const accepting = at.listener.blocking.accept()
+      await within(client.blocking.connect(at.address), LIMIT_MS, `an answer after ${what}`)
+      assert.equal(client.provider, 'tcpip', what)
+      ;(await accepting).closesocket()
+      client.closesocket()
+    }
+    // The switch remembers for a while that nobody was there.
+    await assertServes(await scene(t))
+  })
+
+  test('at random, from a seed, then no more: nobody waits for what never comes', async (t) => {
+    const random = new Random(chosenSeed())
+    t.diagnostic(`seed ${random.seed}`)
+    const at = await scene(t)
+    for (let i = 0; i < 20; i++) {
+      const bytes = Buffer.from(Array.from({ length: random.sized(1, 500) }, () => random.between(0, 255)))
+      const ends = await joined(at)
+      at.middleman.sides?.[random.pick(VICTIMS)].end(bytes)
+      for (const socket of ends) await assertOver(socket, bytes.toString('hex'))
+    }
+    await assertServes(at)
+  })
+
+  test('frames that come in pieces are frames', async (t) => {
+    const at = await scene(t)
+    at.middleman.pieceBytes = 7
+    await assertServes(at)
+  })
+})
