@@ -1,12 +1,11 @@
 import type { Socket } from 'node:net'
 
-const KINDS = ['request', 'accept', 'refuse', 'pend', 'register', 'forget', 'write', 'signal'] as const
+const KINDS = ['request', 'accept', 'refuse', 'pend', 'write', 'signal'] as const
 
-/** What one side says to the other: two numbers and some bytes, whose meaning is their kind's. */
+/** What one side says to the other: a number and some bytes, whose meaning is their kind's. */
 export interface Frame {
   readonly kind: (typeof KINDS)[number]
-  readonly one: number
-  readonly two: number
+  readonly number: number
   readonly data: Uint8Array
 }
 
@@ -19,40 +18,38 @@ export interface Hearer {
 }
 
 const NOTHING = new Uint8Array()
-const HEADER_BYTES = 16
+const HEADER_BYTES = 12
 /** A peer that announces more in one frame is not one of ours. */
-const MAX_DATA_BYTES = 2 << 20
+const MAX_DATA_BYTES = 1 << 16
 
-/** Frames over a Unix socket: kind, two numbers and a length, 32 bits each, then as many bytes. */
+/** Frames over a Unix socket: kind, number and length, 32 bits each, then as many bytes. */
 export class Channel {
   /** It changes as a request becomes a connection. */
-  hearer: Hearer
+  hearer: Hearer | undefined
   readonly #socket: Socket
   #buffered: Buffer = Buffer.alloc(0)
   #open = true
 
-  constructor(socket: Socket, hearer: (channel: Channel) => Hearer) {
+  constructor(socket: Socket, hearer?: Hearer) {
     this.#socket = socket
-    this.hearer = hearer(this)
+    this.hearer = hearer
     socket.on('data', (chunk: Buffer) => {
       this.#buffered = Buffer.concat([this.#buffered, chunk])
       this.#read()
     })
-    const gone = (): void => {
+    socket.on('end', () => socket.destroy())
+    socket.on('close', () => {
       this.#gone()
-    }
-    socket.on('end', gone).on('close', gone)
+    })
     // 'close' follows.
     socket.on('error', () => undefined)
   }
 
-  send(kind: Frame['kind'], one = 0, two = 0, data: Uint8Array = NOTHING): void {
+  send(kind: Frame['kind'], number = 0, data: Uint8Array = NOTHING): void {
     if (!this.#open) return
-    const header = Buffer.alloc(HEADER_BYTES)
-    for (const [at, word] of [KINDS.indexOf(kind), one, two, data.length].entries())
-      header.writeUInt32LE(word, at * 4)
+    const header = Uint32Array.of(KINDS.indexOf(kind), number, data.length)
     // One copy, because memory changes after the call.
-    this.#socket.write(Buffer.concat([header, data]))
+    this.#socket.write(Buffer.concat([new Uint8Array(header.buffer), data]))
   }
 
   /** Closes after everything sent. Nothing is heard any more. */
@@ -63,21 +60,20 @@ export class Channel {
 
   #read(): void {
     while (this.#open && this.#buffered.length >= HEADER_BYTES) {
-      const [kind = 0, one = 0, two = 0, length = 0] = new Uint32Array(
-        Uint8Array.from(this.#buffered.subarray(0, HEADER_BYTES)).buffer,
-      )
-      const end = HEADER_BYTES + length
-      const name = length > MAX_DATA_BYTES ? undefined : KINDS[kind]
-      if (name !== undefined && this.#buffered.length < end) return
+      const kind = KINDS[this.#buffered.readUInt32LE(0)]
+      const number = this.#buffered.readUInt32LE(4)
+      const end = HEADER_BYTES + this.#buffered.readUInt32LE(8)
+      const isSense = kind !== undefined && end <= HEADER_BYTES + MAX_DATA_BYTES
+      if (isSense && this.#buffered.length < end) return
       const data = this.#buffered.subarray(HEADER_BYTES, end)
       this.#buffered = this.#buffered.subarray(end)
-      if (name === undefined || !this.hearer.hear({ kind: name, one, two, data })) this.#gone()
+      if (!isSense || this.hearer?.hear({ kind, number, data }) !== true) this.#gone()
     }
   }
 
   #gone(): void {
     if (!this.#open) return
     this.close()
-    this.hearer.lost()
+    this.hearer?.lost()
   }
 }

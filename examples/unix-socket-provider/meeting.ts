@@ -1,5 +1,4 @@
 import { createConnection, isIP } from 'node:net'
-import type { Socket } from 'node:net'
 
 import { MAX_CONNECT_DATA_BYTES, WSA, success } from 'sockswitch/spi'
 import type { ConnectionRequest, Result, SocketAddress, WsaCode } from 'sockswitch/spi'
@@ -8,71 +7,55 @@ import { Channel } from './channel.ts'
 import type { Frame, Hearer } from './channel.ts'
 import { UnixConnection } from './connection.ts'
 
-const NOBODY: SocketAddress = { family: 'IPv4', address: '0.0.0.0', port: 0 }
-
-/** A connect: knocks at the very address, then at the wildcard, and waits for an answer. */
+/** A connect: knocks at one door after the other, and waits for an answer. */
 export class UnixAttempt implements Attempt, Hearer {
   readonly #owner: ConnectionOwner
   readonly #request: ConnectionRequest
-  #socket: Socket | undefined
+  readonly #doors: string[]
   #channel: Channel | undefined
 
   /** @param doors The sockets where somebody may listen, the best first. */
-  constructor(owner: ConnectionOwner, request: ConnectionRequest, doors: readonly string[]) {
+  constructor(owner: ConnectionOwner, request: ConnectionRequest, doors: string[]) {
     this.#owner = owner
     this.#request = request
-    this.#knock(doors)
+    this.#doors = doors
+    this.lost()
   }
 
-  #knock([door, ...others]: readonly string[]): void {
+  hear({ kind, number, data }: Frame): boolean {
+    if (this.#channel === undefined || data.length > MAX_CONNECT_DATA_BYTES) return false
+    if (kind === 'accept') {
+      this.#owner.accepted(new UnixConnection(this.#channel, this.#owner), Uint8Array.from(data))
+    } else if (kind === 'pend') {
+      this.#owner.judging()
+    } else if (kind === 'refuse') {
+      this.#channel.close()
+      // The peer's word: what is no code is no answer.
+      this.#owner.refused(Object.values(WSA).find((code) => code === number) ?? WSA.WSAENETDOWN)
+    } else return false
+    return true
+  }
+
+  /** Nobody is at this door: on to the next. */
+  lost(): void {
+    const door = this.#doors.shift()
     if (door === undefined) {
       // Nobody switched is there, which says nothing about TCP/IP (CONNECT-2).
       this.#owner.refused(WSA.WSAETIMEDOUT)
       return
     }
-    const next = (): void => {
-      this.#knock(others)
-    }
-    const socket = createConnection(door)
-    this.#socket = socket
-    socket.once('error', next)
-    socket.once('connect', () => {
-      socket.off('error', next)
-      const head = Buffer.from(textOf(this.#request))
-      this.#channel = new Channel(socket, () => this)
-      this.#channel.send('request', head.length, 0, Buffer.concat([head, this.#request.callerData]))
-    })
-  }
-
-  hear({ kind, one, data }: Frame): boolean {
-    const channel = this.#channel
-    if (channel === undefined) return false
-    switch (kind) {
-      case 'accept':
-        if (data.length > MAX_CONNECT_DATA_BYTES) return false
-        this.#owner.accepted(new UnixConnection(channel, this.#owner), Uint8Array.from(data))
-        return true
-      case 'pend':
-        this.#owner.judging()
-        return true
-      case 'refuse':
-        channel.close()
-        this.#owner.refused(codeOf(one))
-        return true
-      default:
-        return false
-    }
-  }
-
-  lost(): void {
-    this.#owner.refused(WSA.WSAETIMEDOUT)
+    const { remote, local, callerData } = this.#request
+    const head = Buffer.from(JSON.stringify([remote, local]))
+    this.#channel = new Channel(createConnection(door), this)
+    this.#channel.send('request', head.length, Buffer.concat([head, callerData]))
   }
 
   close(): void {
     this.#channel?.close()
-    this.#socket?.destroy()
   }
 }
+
+const NOBODY: SocketAddress = { family: 'IPv4', address: '0.0.0.0', port: 0 }
 
 /** Somebody at the door of a listener; the first frame says what for. */
 export class UnixRequest implements IncomingRequest, Hearer {
@@ -87,14 +70,14 @@ export class UnixRequest implements IncomingRequest, Hearer {
   constructor(channel: Channel, listener: Listener) {
     this.#channel = channel
     this.#listener = listener
+    channel.hearer = this
   }
 
-  hear({ kind, one: headBytes, data }: Frame): boolean {
+  hear({ kind, number: headBytes, data }: Frame): boolean {
     if (this.#state !== 'silent' || kind !== 'request') return false
-    const [remote, local] = addressesIn(Buffer.from(data.subarray(0, headBytes)).toString())
-    if (remote === undefined || local === undefined) return false
-    this.remote = remote
-    this.local = local
+    const addresses = addressesIn(data.subarray(0, headBytes))
+    if (addresses === undefined || data.length - headBytes > MAX_CONNECT_DATA_BYTES) return false
+    ;[this.remote, this.local] = addresses
     this.callerData = Uint8Array.from(data.subarray(headBytes))
     this.#state = 'asking'
     if (!this.#listener.offer(this)) this.refuse(WSA.WSAECONNREFUSED)
@@ -111,7 +94,7 @@ export class UnixRequest implements IncomingRequest, Hearer {
   }
 
   accept(owner: ConnectionOwner, calleeData: Uint8Array): Result<Connection> {
-    this.#channel.send('accept', 0, 0, calleeData)
+    this.#channel.send('accept', 0, calleeData)
     return success(new UnixConnection(this.#channel, owner))
   }
 
@@ -131,23 +114,17 @@ export class UnixRequest implements IncomingRequest, Hearer {
   }
 }
 
-/** Both addresses, as {@link addressesIn} reads them. */
-function textOf({ remote, local }: ConnectionRequest): string {
-  return [remote, local].map(({ address, port }) => `${address} ${port}`).join()
-}
-
-/** The peer's words: undefined for what is no address. */
-function addressesIn(text: string): (SocketAddress | undefined)[] {
-  return text.split(',').map((each) => {
-    const [address = '', port] = each.split(' ')
-    const version = isIP(address)
-    return version === 0
-      ? undefined
-      : { family: version === 4 ? 'IPv4' : 'IPv6', address, port: Number(port) }
-  })
-}
-
-/** The peer's word: what is no code is no answer. */
-function codeOf(value: number): WsaCode {
-  return Object.values(WSA).find((code) => code === value) ?? WSA.WSAENETDOWN
+/** The peer's words: undefined unless they are two addresses. */
+function addressesIn(text: Uint8Array): [SocketAddress, SocketAddress] | undefined {
+  try {
+    const both = JSON.parse(Buffer.from(text).toString()) as unknown[]
+    const [remote, local] = both.map((each) => {
+      const { family, address, port } = each as SocketAddress
+      const isSense = isIP(address) === (family === 'IPv4' ? 4 : 6) && port === (port & 0xffff)
+      return isSense ? { family, address, port } : undefined
+    })
+    return remote && local ? [remote, local] : undefined
+  } catch {
+    return undefined
+  }
 }

@@ -80,7 +80,7 @@ export class UnixSocketProvider implements SanProvider, Carrier {
 
   listen(listener: Listener): Status {
     const server = createServer((socket) => {
-      new Channel(socket, (channel) => new UnixRequest(channel, listener))
+      new UnixRequest(new Channel(socket), listener)
     })
     // Somebody else has the name: nobody will come, and TCP/IP serves.
     server.on('error', () => undefined)

@@ -16,7 +16,7 @@ import { SockswitchError } from '../../src/spi/index.ts'
 import type { SocketAddress } from '../../src/spi/index.ts'
 import { Random, chosenSeed } from '../support/random.ts'
 import { within } from '../support/waiting.ts'
-import { cleanUp, listening, program, readToEnd, valueOf } from '../winsock/pair.ts'
+import { LOCAL, cleanUp, listening, program, readToEnd, valueOf } from '../winsock/pair.ts'
 import type { Program } from '../winsock/pair.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'nonsense-'))
@@ -28,23 +28,35 @@ after(() => {
 const LIMIT_MS = 10_000
 const VICTIMS = ['client', 'server'] as const
 
-function frame(kind: number, one = 0, two = 0, data = Buffer.alloc(0), length = data.length): Buffer {
-  return Buffer.concat([Buffer.from(Uint32Array.of(kind, one, two, length).buffer), data])
+function frame(kind: number, number = 0, data = Buffer.alloc(0), length = data.length): Buffer {
+  return Buffer.concat([Buffer.from(Uint32Array.of(kind, number, length).buffer), data])
 }
 
-const [REQUEST, ACCEPT, REFUSE, REGISTER, FORGET, WRITE] = [0, 1, 2, 4, 5, 6]
+const [REQUEST, ACCEPT, REFUSE, WRITE] = [0, 1, 2, 4]
+const HONEST = Buffer.from(JSON.stringify([LOCAL, LOCAL]))
 const NONSENSE: Readonly<Record<string, Buffer>> = {
-  'a kind that there is not': frame(8),
-  'more bytes than a frame holds': frame(WRITE, 0, 0, Buffer.alloc(0), 0xffffffff),
-  'a write beyond the region': frame(WRITE, 0, 4000, Buffer.alloc(200)),
-  'a write to memory that there is not': frame(WRITE, 7, 0, Buffer.alloc(4)),
-  'memory without end': frame(REGISTER, 1, 0x7ffffffc),
-  'memory of an odd size': frame(REGISTER, 1, 4099),
-  'the same memory twice': Buffer.concat([frame(REGISTER, 1, 4096), frame(REGISTER, 1, 4096)]),
-  'a region that is given back': frame(FORGET, 0),
+  'a kind that there is not': frame(6),
+  'more bytes than a frame holds': frame(WRITE, 0, Buffer.alloc(0), 0xffffffff),
+  'a write across the end of the region': frame(WRITE, 65_500, Buffer.alloc(200)),
+  'a write far beyond the region': frame(WRITE, 0xffffffff, Buffer.alloc(4)),
   'an answer when nobody asked': frame(ACCEPT),
+  'an answer that is too long': frame(ACCEPT, 0, Buffer.alloc(257)),
   'a no that is no code': frame(REFUSE, 3),
-  'a request of somebody nowhere': frame(REQUEST, 3, 0, Buffer.from('a,b')),
+  ...Object.fromEntries(
+    [
+      'a,b',
+      'null',
+      '[]',
+      '[{},{}]',
+      '[{"family":"IPv4","address":"127.0.0.1","port":70000},{"family":"IPv4","address":"127.0.0.1","port":1}]',
+      '[{"family":"IPv6","address":"127.0.0.1","port":1},{"family":"IPv4","address":"127.0.0.1","port":1}]',
+    ].map((text) => [`a request from ${text}`, frame(REQUEST, text.length, Buffer.from(text))]),
+  ),
+  'a request with too many bytes of its own': frame(
+    REQUEST,
+    HONEST.length,
+    Buffer.concat([HONEST, Buffer.alloc(257)]),
+  ),
 }
 
 /** Sits at the door of a listener: whoever knocks is let in by it, and it has its say. */
