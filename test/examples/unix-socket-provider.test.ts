@@ -163,14 +163,19 @@ describe('the example provider among people who talk nonsense', () => {
     })
   }
 
-  test('in the place of a client: it is shown the door', async (t) => {
+  test('in the place of a client: it is shown the door, without an answer', async (t) => {
     const at = await scene(t)
-    for (const bytes of Object.values(NONSENSE)) {
+    const answerTo = async (bytes: Buffer): Promise<number> => {
       const caller = createConnection(join(folder, `127.0.0.1-${at.address.port}`))
-      caller.on('error', () => undefined).resume()
+      let heard = 0
+      caller.on('error', () => undefined).on('data', ({ length }) => (heard += length))
       caller.write(bytes)
       await within(once(caller, 'close'), LIMIT_MS, 'the end of the caller')
+      return heard
     }
+    for (const [what, bytes] of Object.entries(NONSENSE)) assert.equal(await answerTo(bytes), 0, what)
+    // A request that makes sense is refused: it says nothing of a session.
+    assert.ok((await answerTo(frame(REQUEST, HONEST.length, HONEST))) > 0)
     await assertServes(at)
   })
 

@@ -42,6 +42,93 @@ describe('options and control codes', () => {
     assert.deepEqual(cells(readFileSync('docs/winsock.md', 'utf8')), cells(drawn()))
   })
 
+  test('numbers and GUIDs are those of winsock2.h, ws2def.h and mswsock.h', () => {
+    const hexOf = (rows: readonly (readonly [string, { readonly number: number }])[]): object =>
+      Object.fromEntries(rows.map(([name, { number }]) => [name, number.toString(16)]))
+    assert.deepEqual(hexOf(options), {
+      SO_DEBUG: '1',
+      SO_ACCEPTCONN: '2',
+      SO_REUSEADDR: '4',
+      SO_KEEPALIVE: '8',
+      SO_DONTROUTE: '10',
+      SO_BROADCAST: '20',
+      SO_LINGER: '80',
+      SO_DONTLINGER: 'ff7f',
+      SO_EXCLUSIVEADDRUSE: 'fffb',
+      SO_OOBINLINE: '100',
+      SO_SNDBUF: '1001',
+      SO_RCVBUF: '1002',
+      SO_SNDLOWAT: '1003',
+      SO_RCVLOWAT: '1004',
+      SO_SNDTIMEO: '1005',
+      SO_RCVTIMEO: '1006',
+      SO_ERROR: '1007',
+      SO_TYPE: '1008',
+      SO_GROUP_ID: '2001',
+      SO_GROUP_PRIORITY: '2002',
+      SO_MAX_MSG_SIZE: '2003',
+      SO_CONDITIONAL_ACCEPT: '3002',
+      SO_UPDATE_ACCEPT_CONTEXT: '700b',
+      SO_CONNECT_TIME: '700c',
+      SO_MAX_RDMA_SIZE: '700d',
+      SO_RDMA_THRESHOLD_SIZE: '700e',
+      SO_UPDATE_CONNECT_CONTEXT: '7010',
+      TCP_NODELAY: '1',
+    })
+    assert.deepEqual(hexOf(ioctls), {
+      FIONBIO: '8004667e',
+      FIONREAD: '4004667f',
+      SIOCATMARK: '40047307',
+      SIO_ADDRESS_LIST_QUERY: '48000016',
+      SIO_ADDRESS_LIST_CHANGE: '28000017',
+      SIO_GET_EXTENSION_FUNCTION_POINTER: 'c8000006',
+      SIO_GET_QOS: 'c8000007',
+      SIO_GET_GROUP_QOS: 'c8000008',
+      SIO_SET_QOS: '8800000b',
+      SIO_SET_GROUP_QOS: '8800000c',
+      SIO_ROUTING_INTERFACE_QUERY: 'c8000014',
+      SIO_KEEPALIVE_VALS: '98000004',
+    })
+    assert.deepEqual(EXTENSIONS, {
+      transmitFile: 'B5367DF0-CBAC-11CF-95CA-00805F48A192',
+      acceptEx: 'B5367DF1-CBAC-11CF-95CA-00805F48A192',
+      getAcceptExSockaddrs: 'B5367DF2-CBAC-11CF-95CA-00805F48A192',
+      connectEx: '25A207B9-DDF3-4660-8EE9-76E58C74063E',
+    })
+    assert.deepEqual(
+      options.filter(([, { level }]) => level !== 'SOL_SOCKET').map(([name]) => name),
+      ['TCP_NODELAY'],
+    )
+  })
+
+  test('what an option is before anybody has set it', () => {
+    const one = program()
+    const socket = valueOf(one.winsock.socket())
+    const values = options
+      .filter(([, { get }]) => get)
+      .map(([name]) => [name, valueOf(socket.getsockopt(name))] as const)
+    assert.deepEqual(Object.fromEntries(values), {
+      SO_DEBUG: 0,
+      SO_ACCEPTCONN: 0,
+      SO_REUSEADDR: 1,
+      SO_EXCLUSIVEADDRUSE: 1,
+      SO_KEEPALIVE: 0,
+      SO_LINGER: -1,
+      SO_DONTLINGER: 1,
+      SO_OOBINLINE: 0,
+      SO_SNDBUF: 65536,
+      SO_SNDTIMEO: 0,
+      SO_RCVTIMEO: 0,
+      SO_ERROR: 0,
+      SO_TYPE: 1,
+      SO_GROUP_ID: 0,
+      SO_GROUP_PRIORITY: 0,
+      SO_CONDITIONAL_ACCEPT: 0,
+      SO_CONNECT_TIME: 0xffffffff,
+      TCP_NODELAY: 0,
+    })
+  })
+
   for (const [carrier, make] of CARRIERS) {
     test(`every option is answered or refused with the code of its row, over ${carrier}`, async () => {
       const one = program(make())
