@@ -3,41 +3,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
 import * as layout from '../../src/providers/shm/layout.ts'
-import type { Link } from '../../src/providers/shm/link.ts'
 import { Slot, agreeEnded, isOpen, refuse } from '../../src/providers/shm/slot.ts'
 import { MAX_CONNECT_DATA_BYTES, WSA } from '../../src/spi/index.ts'
+import { GENERATION, slotOf } from './fake-link.ts'
 
 const ADDRESS = { family: 'IPv4', address: '127.0.0.1', port: 40_000 } as const
 const REQUEST = { listener: 'x', remote: ADDRESS, local: ADDRESS, callerData: new Uint8Array() }
-/** More than a slot, so that a length that is believed is seen. */
-const SEGMENT_BYTES = 16 * layout.SLOT_BYTES
-const GENERATION = 1
-
-function segment() {
-  const buffer = new ArrayBuffer(SEGMENT_BYTES)
-  return { buffer, bytes: new Uint8Array(buffer).fill(7), words: new Int32Array(buffer) }
-}
-
-/** A link of which only slot 0 exists: our side of it, and the peer's, which the test writes. */
-function slotOf(role: Link['role']) {
-  const own = { segment: segment(), byte: 0 }
-  const peer = { segment: segment(), byte: 0 }
-  own.segment.words.fill(0)
-  const link = {
-    role,
-    state: 'up',
-    unanswered: 0,
-    held: false,
-    isHeld: () => link.held,
-    notify: () => undefined,
-    memory: { ownSlot: () => own, peerSlot: () => peer },
-  }
-  const peerSays = (phase: number, generation = GENERATION): void => {
-    peer.segment.words[layout.SLOT_STATE] = layout.slotState(generation, phase)
-  }
-  const place = { link: link as unknown as Link, id: 0, generation: GENERATION }
-  return { link, place, own: own.segment.words, peer: peer.segment.words, ownSide: own, peerSays }
-}
 
 function asking() {
   const slot = slotOf('opener')
