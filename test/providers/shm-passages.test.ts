@@ -1,0 +1,58 @@
+/** Whom a process that takes a connection over goes to: the peer that the kernel says it is, and nobody else. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import type { Link } from '../../src/providers/shm/link.ts'
+import { DEFAULT_LIMITS } from '../../src/providers/shm/limits.ts'
+import { drawTicket } from '../../src/providers/shm/moving.ts'
+import { Passages } from '../../src/providers/shm/passages.ts'
+import type { PassageHost } from '../../src/providers/shm/passages.ts'
+import { WSA, failure } from '../../src/spi/index.ts'
+import type { Result } from '../../src/spi/index.ts'
+
+/** Alive, and not this test's business. */
+const PEER_PID = process.ppid
+const CHANNEL = 5
+
+/** Knocks where `answers` is at the door, with this link to the peer; answers what is opened. */
+function knock({ answers, link }: { answers: number; link: Partial<Link> }): Result<Link> | undefined {
+  const closed: number[] = []
+  const host = {
+    links: [{ role: 'opener', state: 'up', isReferred: false, peer: { pid: PEER_PID, uid: 0 }, ...link }],
+    limits: DEFAULT_LIMITS,
+    clock: { now: () => 0, after: () => () => undefined },
+    turns: {
+      schedule: (job: () => void) => {
+        job()
+      },
+    },
+    mayLink: () => true,
+    native: {
+      listen: () => -1,
+      connect: () => CHANNEL,
+      close: (fd: number) => closed.push(fd),
+      peerCredentials: () => ({ pid: answers, uid: process.getuid?.() }),
+    },
+  } as unknown as PassageHost
+  let opened: Result<Link> | undefined
+  const passage = { processId: process.pid, peerPid: PEER_PID, ticket: drawTicket() }
+  new Passages(host).knock(passage, new Set(), (link) => (opened = link))
+  assert.deepEqual(closed, [CHANNEL])
+  if (opened?.ok === true) assert.equal(opened.value, [...host.links][0])
+  return opened
+}
+
+test('a link that stands to the peer carries the connection', () => {
+  assert.equal(knock({ answers: PEER_PID, link: {} })?.ok, true)
+})
+
+for (const [which, link] of [
+  ['to a process that only says it is the peer', { isReferred: true }],
+  ['to another process', { peer: { pid: PEER_PID + 1, uid: 0 } }],
+  ['that the peer has opened', { role: 'acceptor' }],
+  ['that is down', { state: 'down' }],
+] as const) {
+  test(`a link ${which} does not see the secret, nor does another process at the door`, () => {
+    assert.deepEqual(knock({ answers: PEER_PID + 1, link }), failure(WSA.WSAEINVALIDPROVIDER))
+  })
+}
