@@ -103,8 +103,11 @@ class Client {
   }
 }
 
-async function connected(first: Mover): Promise<{ client: Client; links: () => number; close: () => void }> {
-  const provider = shmProvider({ limits: { moveMs: 1000 } })
+async function connected(
+  first: Mover,
+  moveMs = 30_000,
+): Promise<{ client: Client; links: () => number; close: () => void }> {
+  const provider = shmProvider({ limits: { moveMs } })
   const theSwitch = createSwitch({ san: [provider] })
   const addresses = tcpAddresses('IPv4')
   const [server, local] = [await addresses('listener'), await addresses('client')]
@@ -166,7 +169,7 @@ test('WSD-DUP-2, -3, -19, -22 scenario 27: a connection over shared memory moves
 
 test('WSD-DUP-26, -28 the old owner may be killed once it has handed over; when the next one never comes the peer reads a reset', async () => {
   const movers = [new Mover(), new Mover(), new Mover()] as const
-  const { client, close } = await connected(movers[0])
+  const { client, close } = await connected(movers[0], 3000)
   try {
     await client.until(() => client.heard > 100_000)
     const cargo = await movers[0].handOver(movers[1])

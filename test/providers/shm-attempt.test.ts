@@ -120,3 +120,17 @@ test('WSD-DUP-19 who takes over asks each event loop of the peer once', () => {
   assert.deepEqual([connections.taken, told], [0, []])
   assert.deepEqual([...(knocks[1]?.tried ?? [])], [theLink])
 })
+
+test('who takes over knocks again where the peer was slow to let it in, and not where it is gone', () => {
+  for (const [code, asked, heard] of [
+    [WSA.WSAETIMEDOUT, 2, []],
+    [WSA.WSAECONNRESET, 1, [WSA.WSAECONNRESET]],
+  ] as const) {
+    const { host, owner, link, theLink, connections, told, knocks } = hosted()
+    new TakeOver(host, owner, { processId: 1, peerPid: 2, ticket: drawTicket() }, 'IPv4')
+    knocks[0]?.opened(success(theLink))
+    link.state = 'down'
+    link.holder?.linkDown(code)
+    assert.deepEqual([knocks.length, told, connections.taken], [asked, heard, 0])
+  }
+})

@@ -189,13 +189,13 @@ export class TakeOver extends Asking {
       this.fail(code)
       return
     }
-    // Nobody waits under that name in this loop.
+    // Nobody waits under that name in this loop, or it is slow to let us in.
     this.giveBack(slot)
     this.#stopKnocking = this.#knock()
   }
 
   linkDown(code: WsaCode): void {
-    this.fail(code)
+    if (this.slot !== undefined) this.refused(this.slot, code)
   }
 
   override close(): void {
