@@ -193,8 +193,9 @@ for (const end of ['end', 'reset'] as const) {
     const movers = [new Mover(), new Mover()] as const
     const { client, close } = await connected(movers[0])
     try {
-      client.limit = 100_000
-      await client.until(() => client.heard >= client.limit)
+      await client.until(() => client.heard > 100_000)
+      client.limit = client.sent
+      await client.until(() => client.heard === client.sent)
       const cargo = await movers[0].handOver(movers[1])
       if (end === 'end') client.session.close()
       else client.session.reset()
