@@ -32,8 +32,6 @@ export interface SocketEnvironment extends ConnectEnvironment, Choice {
 }
 
 export interface ListenOptions {
-  /** The face knows why no SAN may serve this listener. */
-  readonly stay?: Reason | undefined
   /** Asks the application about each request over a SAN, while the peer waits; without it all are accepted. */
   readonly condition?: Condition | undefined
   /** With whom the listener shares its address. */
@@ -99,7 +97,7 @@ export class SwitchSocket {
    * @returns What TCP/IP answered.
    */
   listen(backlog: number, onArrival: (arrival: Arrival) => void, how: ListenOptions = {}): Status {
-    const { stay, condition, sharing, hasRoom } = how
+    const { condition, sharing, hasRoom } = how
     const status = this.#tcp.listen(backlog)
     if (status !== 0) return status
     if (this.#state === 'listening') return this.#setBacklog(backlog)
@@ -107,9 +105,9 @@ export class SwitchSocket {
     this.#move('listen')
     const bound = this.#tcp.localAddress()
     const { policy, stats } = this.#environment
-    if (stay !== undefined || !bound.ok) {
-      this.#reason = stay ?? 'provider-error'
-      stats.stayed(this.#reason, 'listen', bound.ok ? bound.value : undefined)
+    if (!bound.ok) {
+      this.#reason = 'provider-error'
+      stats.stayed(this.#reason, 'listen', undefined)
       return 0
     }
     const local = plainly(bound.value)

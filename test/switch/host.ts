@@ -139,7 +139,7 @@ export class Host {
         arrivals.push(arrival)
         ends.push(new End(arrival.session))
       },
-      { stay: options.stay, condition: options.condition },
+      { condition: options.condition },
     )
     this.switch.track(socket)
     return { socket, status, arrivals, ends }
@@ -154,7 +154,6 @@ export class Host {
 
 export interface ListenOptions {
   readonly backlog?: number
-  readonly stay?: Reason
   readonly condition?: Condition
   readonly tcp?: TcpAnswers
   readonly recorded?: readonly (readonly [SocketOption, number])[]
@@ -169,6 +168,7 @@ export interface Listening {
 }
 
 export interface ConnectOptions extends Omit<ListenOptions, 'backlog' | 'condition'> {
+  readonly stay?: Reason
   readonly local?: SocketAddress
   /** Runs inside the call that tells the outcome. */
   readonly onOutcome?: (attempt: Attempt) => void
