@@ -7,12 +7,12 @@ import type { ChildProcess } from 'node:child_process'
 import cluster from 'node:cluster'
 import net from 'node:net'
 import type { AddressInfo, ListenOptions, Server } from 'node:net'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { obey } from './orders.ts'
+import type { Order, Orders } from './orders.ts'
 
 type Way =
   'round robin' | 'shared handle' | 'exclusive' | 'server sent' | 'handle sent' | 'descriptor' | 'reusePort'
-type Order = Readonly<Record<string, unknown>>
 
 const CLUSTERED: readonly string[] = ['round robin', 'shared handle', 'exclusive']
 const HOST = '127.0.0.1'
@@ -154,7 +154,7 @@ async function addMember(way: Way, port: number): Promise<number> {
   return (await listening) as number
 }
 
-const orders: Readonly<Record<string, (order: Order) => Promise<object>>> = {
+const orders: Orders = {
   async start({ way, count, port: wanted }) {
     if (way === 'shared handle') cluster.schedulingPolicy = cluster.SCHED_NONE
     let port = (wanted as number | undefined) ?? 0
@@ -207,30 +207,10 @@ const orders: Readonly<Record<string, (order: Order) => Promise<object>>> = {
   },
 }
 
-function beHost(): void {
-  const say = (message: object): void => {
-    process.stdout.write(`${JSON.stringify(message)}\n`)
-  }
-  createInterface({ input: process.stdin })
-    .on('line', (line) => {
-      const order = JSON.parse(line) as Order
-      const done = (answer: object): void => {
-        say({ id: order['id'], ...answer })
-      }
-      orders[order['command'] as string]?.(order).then(done, (error: unknown) => {
-        done({ error: String(error) })
-      })
-    })
-    .on('close', () => {
-      for (const member of members) member.kill('SIGKILL')
-      process.exit(3)
-    })
-  process.on('exit', () => {
-    for (const member of members) member.kill('SIGKILL')
-  })
-  say({ event: 'ready' })
+function endMembers(): void {
+  for (const member of members) member.kill('SIGKILL')
 }
 
 const [, , role, way, port] = process.argv
 if (role === 'member') beMember(way as Way, Number(port))
-else beHost()
+else obey(orders, endMembers)

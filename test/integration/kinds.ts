@@ -7,15 +7,13 @@ import type { Worker } from 'node:cluster'
 import https from 'node:https'
 import net from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
-import { createInterface } from 'node:readline'
 import tls from 'node:tls'
 import type { ProcessSwitch } from '../../src/compose/process-switch.ts'
 import { createServer, setInspect } from '../../src/net.ts'
 import type { Inspection } from '../../src/net.ts'
 import { CERT, KEY } from '../support/certificate.ts'
-
-type Order = Readonly<Record<string, unknown>>
-type Reply = (answer: object) => void
+import { obey } from './orders.ts'
+import type { Order, Orders } from './orders.ts'
 
 const HOST = '127.0.0.1'
 
@@ -103,15 +101,15 @@ function visit(kind: string, port: number): Promise<string> {
   })
 }
 
-const orders: Readonly<Record<string, (order: Order, reply: Reply) => Promise<void>>> = {
-  async start({ policy, count }, reply) {
+const orders: Orders = {
+  async start({ policy, count }) {
     cluster.schedulingPolicy = policy === 'shared' ? cluster.SCHED_NONE : cluster.SCHED_RR
     for (let i = 0; i < (count as number); i += 1) workers.push(cluster.fork())
     const [first] = await Promise.all(workers.map(heard))
-    reply(first ?? {})
+    return first ?? {}
   },
   /** What each worker has seen; with a verdict, what it answers from now on. */
-  async ask({ verdict }, reply) {
+  async ask({ verdict }) {
     const answers = await Promise.all(
       workers.map((worker) => {
         const answer = heard(worker)
@@ -119,33 +117,16 @@ const orders: Readonly<Record<string, (order: Order, reply: Reply) => Promise<vo
         return answer
       }),
     )
-    reply({ workers: answers })
+    return { workers: answers }
   },
-  async visit({ kind, port }, reply) {
-    reply({ got: await visit(kind as string, port as number), ...statsOf() })
+  async visit({ kind, port }) {
+    return { got: await visit(kind as string, port as number), ...statsOf() }
   },
 }
 
-function obey(): void {
-  const say = (message: object): void => {
-    process.stdout.write(`${JSON.stringify(message)}\n`)
-  }
-  createInterface({ input: process.stdin })
-    .on('line', (line) => {
-      const order = JSON.parse(line) as Order
-      const done = (answer: object): void => {
-        say({ id: order['id'], ...answer })
-      }
-      orders[order['command'] as string]?.(order, done).catch((error: unknown) => {
-        done({ error: String(error) })
-      })
-    })
-    .on('close', () => process.exit(3))
-  process.on('exit', () => {
-    for (const worker of workers) worker.process.kill('SIGKILL')
-  })
-  say({ event: 'ready' })
+function endWorkers(): void {
+  for (const worker of workers) worker.process.kill('SIGKILL')
 }
 
 if (cluster.isWorker) await beWorker()
-else obey()
+else obey(orders, endWorkers)
