@@ -8,6 +8,7 @@ import { once } from 'node:events'
 import { openSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { systemClock } from '../../src/base/clock.ts'
 import * as layout from '../../src/providers/shm/layout.ts'
 import { DEFAULT_LIMITS } from '../../src/providers/shm/limits.ts'
@@ -15,12 +16,14 @@ import type { Link } from '../../src/providers/shm/link.ts'
 import { MAX_MEMBERS, decodeMessage, encodeMessage } from '../../src/providers/shm/messages.ts'
 import type { LinkMessage } from '../../src/providers/shm/messages.ts'
 import { drawTicket } from '../../src/providers/shm/moving.ts'
-import { groupName } from '../../src/providers/shm/names.ts'
+import { groupName, portName, rendezvousName } from '../../src/providers/shm/names.ts'
 import { Passages } from '../../src/providers/shm/passages.ts'
 import type { PassageHost } from '../../src/providers/shm/passages.ts'
+import { findTcpListener, holdsListener } from '../../src/providers/shm/trust.ts'
 import { WSA } from '../../src/spi/index.ts'
+import { Program } from '../integration/program.ts'
 import { beside } from '../support/app.ts'
-import { Channel, LIMIT_MS, closeAll } from './channel.ts'
+import { Channel, LIMIT_MS, closeAll, native } from './channel.ts'
 import { HOST, HostilePeer, doorName, endpoint } from './hostile-peer.ts'
 import { HostileServer } from './hostile-server.ts'
 import { rejectionOf } from './rejection.ts'
@@ -28,6 +31,7 @@ import { within } from '../support/waiting.ts'
 import { Scene } from './victims.ts'
 
 const TIMEOUT_MS = 60_000
+const GROUP_HOST = fileURLToPath(new URL('../integration/group-host.js', import.meta.url))
 const ALL = Array.from({ length: MAX_MEMBERS }, (_, member) => member)
 
 let scene: Scene
@@ -194,8 +198,9 @@ test('a link whose peer only says that it is that process does not see the secre
       listen: () => -98, // EADDRINUSE: nobody can call us
       connect: (name: string) => {
         connected.push(name)
-        return -111 // ECONNREFUSED: nobody waits there
+        return 999
       },
+      peerCredentials: () => ({ pid: process.pid + 1, uid: process.getuid?.() }),
       close: () => undefined,
     },
   } as unknown as PassageHost
@@ -204,10 +209,9 @@ test('a link whose peer only says that it is that process does not see the secre
     new Promise((resolve) => {
       new Passages(host).knock(passage, new Set(), resolve)
     })
-  assert.deepEqual(await knock(), { ok: false, error: WSA.WSAETIMEDOUT })
-  assert.ok(connected.length > 0)
+  assert.deepEqual(await knock(), { ok: false, error: WSA.WSAEINVALIDPROVIDER })
+  assert.deepEqual(connected, [passage.ticket.name])
   Object.assign(link, { isReferred: false })
-  Object.assign(host.native, { connect: () => 999 })
   assert.deepEqual(await knock(), { ok: true, value: link })
 })
 
@@ -231,6 +235,57 @@ test(
     })
   },
 )
+
+for (const way of ['round robin', 'server sent']) {
+  test(`a stranger that wants to join a group (${way}) is refused`, { timeout: TIMEOUT_MS }, async (t) => {
+    const host = new Program(GROUP_HOST, { args: ['host'], test: t })
+    await host.event('ready')
+    const { port } = await host.ask('start', { way, count: 1 })
+    const address = endpoint(HOST, port as number)
+    const found = findTcpListener(native, address)
+    assert.ok(typeof found === 'object')
+    const doors = [groupName(address), rendezvousName(address), portName(address, found.cookie)]
+    const server = await HostileServer.listen()
+    let refused = 0
+    for (const name of doors) {
+      const fd = native.connect(name)
+      if (fd < 0) continue
+      native.close(fd)
+      for (const descriptor of [undefined, server.descriptor, 0, 2 ** 31]) {
+        const channel = Channel.connect(name)
+        channel.send(encodeMessage({ kind: 'join', name, ...(descriptor !== undefined && { descriptor }) }))
+        assert.equal(await rejectionOf(channel), WSA.WSAEACCES, `${name}, descriptor ${String(descriptor)}`)
+        channel.close()
+        refused += 1
+      }
+    }
+    assert.ok(refused > 0, 'there is a door')
+    server.close()
+  })
+}
+
+test('who says that it holds a listener is believed where the kernel says so, too', async () => {
+  const [one, other] = [await HostileServer.listen(), await HostileServer.listen()]
+  const address = endpoint(HOST, one.port)
+  assert.ok(holdsListener(native, process.pid, one.descriptor, address))
+  for (const descriptor of [other.descriptor, 0, -1, 1e6]) {
+    assert.ok(!holdsListener(native, process.pid, descriptor, address), `descriptor ${String(descriptor)}`)
+  }
+  assert.ok(!holdsListener(native, process.ppid, one.descriptor, address), 'another process')
+  assert.ok(!holdsListener(native, 2 ** 22 + 1, one.descriptor, address), 'no process')
+  one.close()
+  assert.ok(!holdsListener(native, process.pid, other.descriptor, address), 'nobody listens there any more')
+  other.close()
+})
+
+test('an opener that speaks of a group ends its link', { timeout: TIMEOUT_MS }, async () => {
+  await scene.survives(async () => {
+    const peer = await HostilePeer.open(scene.port)
+    peer.channel.send(group(0, ALL))
+    await within(peer.channel.ended(), LIMIT_MS, 'the end of the link')
+    peer.close()
+  })
+})
 
 const NO_JOIN: Readonly<Record<string, (channel: Channel, name: string) => void>> = {
   'a FORWARD': (channel) => {
