@@ -62,8 +62,8 @@ export interface Computer {
 export type Carrier =
   { readonly name: 'loopback'; readonly network: LoopbackNetwork } | { readonly name: 'shm' }
 
-/** Longer than a busy machine lets a peer wait: who carries a connection is not to depend on it. */
-const PATIENCE_MS = 20_000
+/** Longer than a play: neither who carries a connection nor whether it stands is to depend on a timer. */
+const PATIENCE_MS = 60_000
 
 export function computer(carrier: Carrier, options: ComputerOptions = {}): Computer {
   const journal = new Journal()
@@ -77,6 +77,7 @@ export function computer(carrier: Carrier, options: ComputerOptions = {}): Compu
   const theSwitch = createSwitch({
     san: options.without === true ? others : [provider, ...others],
     connectTimeoutMs: PATIENCE_MS,
+    negotiationTimeoutMs: PATIENCE_MS,
     ...(schedule !== undefined && { schedule }),
     ...options.options,
   })
