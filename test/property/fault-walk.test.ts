@@ -5,34 +5,19 @@ import type { WsaName } from '../../src/spi/index.ts'
 import { LoopbackNetwork } from '../../src/providers/loopback/index.ts'
 import { fault } from '../../src/providers/wrap/index.ts'
 import type { FallibleCall } from '../../src/providers/wrap/fault.ts'
+import { FALLIBLE } from '../scenarios/faults.ts'
 import { Pattern } from '../support/pattern.ts'
 import { FakeClock, settle } from '../switch/fake-clock.ts'
 import { CLIENT, Host, SERVER, sanOver } from '../switch/host.ts'
 import type { Attempt } from '../switch/host.ts'
 import type { End } from '../switch/session-end.ts'
 
-/** Every call between switch and provider that can fail, and how. */
+/** Every call between switch and provider that can fail, and how: those for application memory, too, which loopback has. */
 const CALLS: readonly (readonly [FallibleCall, WsaName])[] = [
-  ['socket', 'WSAENOBUFS'],
-  ['bind', 'WSAEADDRNOTAVAIL'],
-  ['setSockOpt', 'WSAENETDOWN'],
-  ['listen', 'WSAENOBUFS'],
-  ['eventSelect', 'WSAENETDOWN'],
-  ['enumNetworkEvents', 'WSAENETDOWN'],
-  ['accept', 'WSAENOBUFS'],
-  ['connect', 'WSAENETUNREACH'],
-  ['memory', 'WSAENOTCONN'],
-  ['registerMemory', 'WSAENOBUFS'],
-  ['deregisterMemory', 'WSAEINVAL'],
-  ['peerMemory', 'WSAEFAULT'],
+  ...FALLIBLE,
   ['registerRdmaMemory', 'WSAENOBUFS'],
   ['deregisterRdmaMemory', 'WSAEINVAL'],
   ['rdmaRead', 'WSAEFAULT'],
-  ['rdmaWrite', 'WSAENETDOWN'],
-  ['signal', 'WSAECONNRESET'],
-  ['receive', 'WSAECONNRESET'],
-  ['duplicate', 'WSAENOBUFS'],
-  ['createSocketHandle', 'WSAENOBUFS'],
 ]
 const LIMITS = { rdma: { maxBytes: 1 << 20, thresholdBytes: 4000 }, duplicates: true }
 const SIZES = [1, 1023, 1024, 1025, 4000, 4001, 20_000]

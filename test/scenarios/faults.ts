@@ -2,8 +2,8 @@ import type { WsaName } from '../../src/spi/index.ts'
 import type { Fault } from '../../src/providers/wrap/index.ts'
 import type { DelayableCall, FallibleCall, RepeatableCall } from '../../src/providers/wrap/fault.ts'
 
-/** Calls that fail, and as what; each the first, the second and the fifth time, and each time. */
-const FALLIBLE: readonly (readonly [FallibleCall, WsaName])[] = [
+/** Calls that fail, and as what. */
+export const FALLIBLE: readonly (readonly [FallibleCall, WsaName])[] = [
   ['startup', 'WSASYSNOTREADY'],
   ['addressList', 'WSAENETDOWN'],
   ['socket', 'WSAENOBUFS'],
@@ -56,7 +56,10 @@ export interface Trouble {
   readonly faults: readonly Fault[]
 }
 
-/** Every call between switch and provider that can fail, be late or come twice without the provider's being broken. */
+/**
+ * Every call between switch and provider that can fail, be late or come twice without the provider's being broken. They fail the
+ * first, the second and the fifth time, and each time.
+ */
 export const TROUBLES: readonly Trouble[] = [
   ...FALLIBLE.flatMap(([call, error]) => [
     ...[1, 2, 5].map((nth) => ({ title: `${call} ${nth} fails`, faults: [{ call, error, nth }] })),
