@@ -106,15 +106,17 @@ async function walk(
   for (const end of [...ends, ...listening.ends]) end.session.close()
   for (const attempt of attempts) attempt.socket.close()
   listening.socket.close()
-  server.switch.close()
-  client.switch.close()
-  await pass()
+  // Whoever stood still when it was closed waits for the next owner first.
+  for (let i = 0; i < 6; i++) await pass()
   for (const { journal } of [server, client]) {
     const made = journal
       .all('san^createSocketHandle')
       .filter(({ result }) => (result as { ok: boolean }).ok).length
     assert.equal(journal.count('san^closeSocketHandle'), made, 'switch descriptors are left')
   }
+  // Which would close what is left.
+  server.switch.close()
+  client.switch.close()
 }
 
 /** The local port of an attempt over the SAN. */
