@@ -4,12 +4,9 @@
  *
  *     fabric-reads.js [PAIRS] [BYTES] [LENGTH,…]
  */
-import { execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { makeHosts } from '../test/fabric/hosts.ts'
-import type { Host, Hosts } from '../test/fabric/hosts.ts'
+import { spreadOf } from './harness/statistics.ts'
+import { hostsToBench, measureBetween } from './harness/two-hosts.ts'
 
 const FAR = fileURLToPath(new URL('./apps/far-winsock.js', import.meta.url))
 const [pairs = '3', bytes = '2000000000', lengths = '65536,262144,524288,1048576,4194304'] =
@@ -21,47 +18,32 @@ interface Found {
   readonly cpuPerGigabyte: number
 }
 
-function command(host: Host, processor: number, args: readonly string[]): [string, string[]] {
-  return ['taskset', ['-c', String(processor), ...host.within, process.execPath, FAR, ...args]]
-}
-
-async function measure({ server, client }: Hosts, length: string, how: 'ring' | 'read'): Promise<Found> {
-  const env = {
-    ...process.env,
-    SOCKSWITCH_FABRIC: 'tcp',
-    SOCKSWITCH_FABRIC_READS: how === 'ring' ? 'off' : '4096',
-  }
-  const far = spawn(...command(server, 0, ['server', server.address, length]), {
-    env,
-    stdio: ['ignore', 'pipe', 'inherit'],
+async function measure(length: string, how: 'ring' | 'read'): Promise<Found> {
+  const found = await measureBetween<Found>(hosts, {
+    node: [FAR],
+    env: {
+      ...process.env,
+      SOCKSWITCH_FABRIC: 'tcp',
+      SOCKSWITCH_FABRIC_READS: how === 'ring' ? 'off' : '4096',
+    },
+    server: [length],
+    client: [length, bytes],
   })
-  try {
-    const [line] = (await once(createInterface({ input: far.stdout }), 'line')) as [string]
-    const { port } = JSON.parse(line) as { port: number }
-    const near = command(client, 1, ['client', server.address, String(port), length, bytes])
-    const found = JSON.parse(execFileSync(...near, { env, encoding: 'utf8' })) as Found
-    if (found.carriedBy !== 'fabric') throw new Error(`Cannot bench fabrics: it went over ${found.carriedBy}`)
-    return found
-  } finally {
-    far.kill()
-    await once(far, 'close')
-  }
+  if (found.carriedBy !== 'fabric') throw new Error(`Cannot bench fabrics: it went over ${found.carriedBy}`)
+  return found
 }
 
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN
-}
-
-const hosts = makeHosts()
-if (typeof hosts === 'string') throw new Error(`Cannot bench fabrics: ${hosts}`)
+const hosts = hostsToBench()
 console.log('bytes of a send   ring GB/s   read GB/s   ratio   ring s/GB   read s/GB   ratio')
 for (const length of lengths.split(',')) {
   const found: Record<'ring' | 'read', Found[]> = { ring: [], read: [] }
   for (let pair = 0; pair < Number(pairs); pair++) {
-    for (const how of ['ring', 'read'] as const) found[how].push(await measure(hosts, length, how))
+    for (const how of ['ring', 'read'] as const) found[how].push(await measure(length, how))
   }
   const cells = (['gigabytesPerSecond', 'cpuPerGigabyte'] as const).flatMap((key) => {
-    const [ring = 0, read = 0] = [found.ring, found.read].map((all) => median(all.map((one) => one[key])))
+    const [ring = 0, read = 0] = [found.ring, found.read].map(
+      (all) => spreadOf(all.map((one) => one[key])).median,
+    )
     return [ring.toFixed(2).padStart(9), read.toFixed(2).padStart(9), (read / ring).toFixed(2).padStart(5)]
   })
   console.log([length.padStart(15), ...cells].join('   '))
