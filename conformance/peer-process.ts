@@ -19,7 +19,7 @@ export interface PeerModule {
 const MARK = '--sockswitch-conformance-peer'
 
 /** How long a peer process may live once its provider was given back. */
-const LAST_WORDS_MS = 5000
+const LAST_WORDS_MS = 15_000
 
 interface Call {
   readonly id: number
