@@ -2,6 +2,7 @@
 
 #include <array>
 #include <csignal>
+#include <cstdlib>
 #include <dlfcn.h>
 #include <mutex>
 #include <rdma/fabric.h>
@@ -61,6 +62,9 @@ class KeptSignals {
 
 void Load() {
   KeptSignals kept;
+  // Its cache keeps memory registered, and open to whoever has the key, after the registration has been closed: what a peer may
+  // read must end when we say so. Read by the library with its first question.
+  setenv("FI_MR_CACHE_MONITOR", "disabled", 1);
   void* library = dlopen("libfabric.so.1", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     problem = dlerror();
