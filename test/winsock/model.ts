@@ -426,6 +426,7 @@ export class World {
     assert.ok(byItself.includes(state), `a socket that was ${actor.state} is ${state}`)
     if (actor.state === 'connected') this.#breakBoth(actor)
     actor.state = state
+    actor.isShut = false
     actor.out = actor.in = undefined
     if (state === 'connected') this.#directionsOf(actor)
   }
