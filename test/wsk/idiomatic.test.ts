@@ -73,11 +73,13 @@ describe('WSK for people who like TypeScript', () => {
   test('what cannot be done says what was tried, and why not', async (t) => {
     const station = new Station(t, CARRIERS[0])
     await using application = new wsk.WskApplication(station.wsk)
-    const nobody = wsk.sockAddr('127.0.0.1', 1)
+    const listener = await application.listen()
+    const nobody = listener.address
+    await listener.close()
     await assert.rejects(application.connect(nobody), {
       name: 'WskError',
       code: 'STATUS_CONNECTION_REFUSED',
-      message: 'Cannot connect to 127.0.0.1:1: the peer refused the connection',
+      message: `Cannot connect to 127.0.0.1:${nobody.port}: the peer refused the connection`,
     })
     await assert.rejects(application.listen({ address: '203.0.113.1' }), {
       code: 'STATUS_INVALID_ADDRESS_COMPONENT',
