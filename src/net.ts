@@ -89,7 +89,8 @@ export function createServer(...args: unknown[]): Server {
 }
 
 /** Where `net.connect` tells of the sockets that it makes. */
-const clientSockets = diagnostics.channel('net.client.socket')
+const CLIENT_SOCKETS = 'net.client.socket'
+const clientSockets = diagnostics.channel(CLIENT_SOCKETS)
 
 type ConnectArguments = Parameters<typeof net.connect>
 
@@ -101,9 +102,25 @@ export function connect(...args: unknown[]): Socket {
   const [first] = args
   const options = typeof first === 'object' && first !== null ? (first as net.NetConnectOpts) : undefined
   const socket = new Socket(options)
-  if (clientSockets.hasSubscribers) clientSockets.publish({ socket })
   if (options?.timeout) socket.setTimeout(options.timeout)
-  return (socket.connect as (...args: unknown[]) => Socket)(...args)
+  const start = (): Socket => (socket.connect as (...args: unknown[]) => Socket)(...args)
+  return clientSockets.hasSubscribers ? tellOf(socket, start) : start()
+}
+
+// Node's later versions have the socket itself tell when it connects, earlier ones `net.connect`.
+function tellOf(socket: Socket, start: () => Socket): Socket {
+  const told: unknown[] = []
+  const listen = (message: unknown): void => {
+    told.push((message as { socket: unknown }).socket)
+  }
+  diagnostics.subscribe(CLIENT_SOCKETS, listen)
+  try {
+    start()
+  } finally {
+    diagnostics.unsubscribe(CLIENT_SOCKETS, listen)
+  }
+  if (!told.includes(socket)) clientSockets.publish({ socket })
+  return socket
 }
 
 export const createConnection = connect
