@@ -44,11 +44,10 @@ const OPAQUE = [
   ...[
     'AttemptHost',
     'GroupHost',
-    'ByteBudget',
+    'Quota',
     'Link',
     'NativeCall',
     'Passages',
-    'Places',
     'Routes',
     'Turns',
   ],
