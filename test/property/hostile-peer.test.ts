@@ -15,7 +15,7 @@ const INSIDE = 0x78
 type Deed =
   /** The peer writes a word, now or at the next call the session makes. */
   | { readonly kind: 'scribble' | 'ambush'; readonly word: number; readonly value: number }
-  | { readonly kind: 'signal' | 'vanish' | 'readEnd' | 'shutdown' }
+  | { readonly kind: 'signal' | 'suspend' | 'vanish' | 'readEnd' | 'shutdown' }
   | { readonly kind: 'write' | 'read'; readonly bytes: number }
 
 const word = fc.constantFrom(
@@ -52,7 +52,7 @@ const deed: fc.Arbitrary<Deed> = fc.oneof(
   { weight: 2, arbitrary: fc.constant<Deed>({ kind: 'signal' }) },
   {
     weight: 1,
-    arbitrary: fc.constantFrom<Deed>({ kind: 'vanish' }, { kind: 'readEnd' }, { kind: 'shutdown' }),
+    arbitrary: fc.constantFrom<Deed>({ kind: 'suspend' }, { kind: 'vanish' }, { kind: 'readEnd' }, { kind: 'shutdown' }),
   },
   {
     weight: 4,
@@ -113,6 +113,11 @@ class Suspect {
       case 'signal':
         this.socket.complete(0)
         break
+      case 'suspend':
+        this.#scribble(layout.FLAGS, layout.FLAG_OPEN | layout.FLAG_SUSPEND)
+        this.#scribble(layout.NEWS, 1)
+        this.socket.complete(0)
+        break
       case 'vanish':
         this.socket.complete(WSA.WSAECONNRESET)
         break
@@ -143,8 +148,16 @@ class Suspect {
     assert.ok(isIntact(socket.send), 'written beside the send region')
     assert.ok(socket.registered.every(isIntact), 'written beside a ring')
     assert.ok(Buffer.from(this.#shadow).equals(socket.receiveRegion.bytes), "written into the peer's region")
+    // One that stands still for a peer that lives is there for the peer's next owner, and goes when nobody else can come.
+    const isAwaited = this.session.isMoving && socket.posted !== undefined
     this.session.close()
-    assert.equal(socket.calls.filter((name) => name === 'close').length, 1)
+    if (!isAwaited) assert.equal(this.#closes, 1)
+    socket.complete(WSA.WSAECONNRESET)
+    assert.equal(this.#closes, 1)
+  }
+
+  get #closes(): number {
+    return this.socket.calls.filter((name) => name === 'close').length
   }
 }
 

@@ -336,6 +336,18 @@ describe('a peer that closes while it stands still', () => {
     await settle(8)
     assert.equal(closes(hosts[1]), 1)
   })
+
+  test('WSD-DUP-28 gives its socket back at once when nobody can come any more', async () => {
+    const { clock, hosts, client, server } = await world()
+    suspend(client, PIDS[2])
+    await settle(8)
+    clock.advance(1000)
+    await settle(8)
+    assert.equal(server.session.readEnd(), 'reset')
+    assert.equal(closes(hosts[1]), 0)
+    server.session.close()
+    assert.equal(closes(hosts[1]), 1)
+  })
 })
 
 describe('a hand-over that comes to nothing', () => {

@@ -121,11 +121,13 @@ export class Life {
     // A large send that is cut off leaves a gap: the peer must not take it for the end.
     const cut = this.#halves.isExposed
     this.#halves.sender.raise(cut ? (flags & ~layout.FLAG_END) | layout.FLAG_ABORT : flags)
-    if (this.#moving !== 'parked') {
+    // Who stands still is heard by the other end's next owner, in its turn; where none can come, or the connection was cut, it is not
+    // waited for.
+    const isAwaited = this.#moving === 'parked' && this.isPeerThere && this.#state !== 'reset'
+    if (!isAwaited) {
       this.leave()
       return
     }
-    // The other end's next owner hears of it in its turn.
     this.move('close')
     this.handOver('close')
   }
