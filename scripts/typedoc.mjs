@@ -45,7 +45,6 @@ const OPAQUE = [
     'AttemptHost',
     'GroupHost',
     'Quota',
-    'Link',
     'NativeCall',
     'Passages',
     'Routes',
@@ -56,6 +55,23 @@ const OPAQUE = [
   ...['Fixture', 'Outcome', 'Station'],
   ...['Judged', 'Subnet'],
 ]
+
+/** What inherited comments link to, and another entry point exports: text, where they are shown. */
+const ELSEWHERE = [
+  'SOMAXCONN',
+  'SanProvider.socket',
+  'SanSocket.signal',
+  'SocketRequest.duplicate',
+  'ProviderLimits.duplicates',
+  'ProviderLimits.maxMemoryBytes',
+]
+
+function linkElsewhere(app) {
+  app.converter.addUnknownSymbolResolver(({ symbolReference }) => {
+    const name = symbolReference?.path?.map(({ path }) => path).join('.')
+    return ELSEWHERE.includes(name) ? '#' : undefined
+  })
+}
 
 function categorize(app) {
   app.converter.on(Converter.EVENT_CREATE_DECLARATION, (context, reflection) => {
@@ -95,8 +111,7 @@ export default {
     'Status codes',
   ],
   intentionallyNotExported: OPAQUE,
-  // A link to what another entry point exports leads nowhere from here, and is text then.
-  validation: { notExported: true, invalidLink: false, rewrittenLink: false },
+  externalSymbolLinkMappings: { sockswitch: { Link: '#' } },
   treatWarningsAsErrors: true,
-  plugin: [categorize],
+  plugin: [categorize, linkElsewhere],
 }

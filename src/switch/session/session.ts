@@ -147,7 +147,7 @@ export class Session implements Stream {
    * Where a large block comes next: lets the provider read it straight into `target`, which is the session's until `done` is called
    * with how many bytes there are; 0 when it came to nothing.
    *
-   * @returns how many bytes were read at once, {@link FETCHING}, or 0 where {@link readInto} is to be asked.
+   * @returns how many bytes were read at once, `FETCHING`, or 0 where {@link readInto} is to be asked.
    */
   fetchInto(target: Uint8Array, done: (bytes: number) => void): number {
     if (!this.#life.canRead) return 0
