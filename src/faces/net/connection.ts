@@ -10,8 +10,8 @@ import type { DetachedWrite, PendingWrite, WriteDone } from './pending-write.ts'
 
 export type { ConnectionEnvironment, ConnectionParts, Consumer, NativeCall } from './connection-parts.ts'
 
-/** Read events carry at most this much; twice what libuv does, since a fast reader spends more time on the event than on the copy. */
-const READ_BYTES = 128 << 10
+/** Read events carry at most this much; four times what libuv does, since a fast reader spends more time on the event than on the copy. */
+const READ_BYTES = 256 << 10
 /** Reads up to this size share a slab. */
 const SHARED_BYTES = 4 << 10
 const SLAB_BYTES = 32 << 10
