@@ -6,7 +6,7 @@ import { setImmediate } from 'node:timers/promises'
 import { ENDPOINT, endpointOf, fail, readOptions, runClient } from './control.ts'
 import { PatternWriter } from './pattern.ts'
 
-const options = readOptions({ ...ENDPOINT, size: 65536, bytes: Infinity, duration: 1000, warmup: 300 })
+const options = readOptions({ ...ENDPOINT, size: 65536, bytes: Infinity, duration: 1000, warmup: 1000 })
 
 /** Writes between two turns of the event loop, so that a fast receiver cannot keep this program from its timers. */
 const WRITES_PER_TURN = 64

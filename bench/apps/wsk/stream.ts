@@ -5,7 +5,7 @@ import { ENDPOINT, fail, readOptions, runClient } from '../control.ts'
 import { PatternWriter } from '../pattern.ts'
 import { Repeated, open } from './requests.ts'
 
-const options = readOptions({ ...ENDPOINT, size: 65536, bytes: Infinity, duration: 1000, warmup: 300 })
+const options = readOptions({ ...ENDPOINT, size: 65536, bytes: Infinity, duration: 1000, warmup: 1000 })
 
 /** What is under way at least, in bytes, and in requests: there is always one more to go on with. */
 const BYTES_UNDER_WAY = 256 << 10
