@@ -3,11 +3,12 @@ import { after, describe, test } from 'node:test'
 
 import { WSA, failure } from '../../src/spi/index.ts'
 import type { SanProvider, Status } from '../../src/spi/index.ts'
-import { SD_RECEIVE, SD_SEND } from '../../src/faces/winsock/index.ts'
+import { MSG_WAITALL, SD_RECEIVE, SD_SEND } from '../../src/faces/winsock/index.ts'
 import type { WinsockSocket } from '../../src/faces/winsock/index.ts'
 import { LoopbackNetwork, loopback } from '../../src/providers/loopback/index.ts'
 import { intercept } from '../../src/providers/wrap/intercept.ts'
 import { Pattern } from '../support/pattern.ts'
+import { within } from '../support/waiting.ts'
 import { FakeClock } from '../switch/fake-clock.ts'
 import { Journal, spy } from '../switch/spy.ts'
 import { cleanUp, connected, listening, nameOf, program, readToEnd, told, valueOf } from './pair.ts'
@@ -205,6 +206,8 @@ describe('large sends through the Winsock face', { timeout: 60_000 }, () => {
 
   for (const [how, ends] of [
     ['cancel', ['success', 200_000]],
+    ['cancel one for all', ['success', 200_000]],
+    ['cancel one for more', ['WSA_OPERATION_ABORTED', 0]],
     ['close', ['WSA_OPERATION_ABORTED', 0]],
     ['shutdown', ['WSAESHUTDOWN', 0]],
   ] as const) {
@@ -227,10 +230,12 @@ describe('large sends through the Winsock face', { timeout: 60_000 }, () => {
       const { client, server } = await connected(program(san))
       client.send(bytesOf(200_000), 0, told().overlapped)
       const [first, behind] = [told(), told()]
-      server.recv(Buffer.alloc(200_000), 0, first.overlapped)
+      const target = Buffer.alloc(how === 'cancel one for more' ? 200_001 : 200_000)
+      server.recv(target, how.includes('one for') ? MSG_WAITALL : 0, first.overlapped)
       server.recv(Buffer.alloc(10), 0, behind.overlapped)
       await beginning
-      if (how === 'cancel') assert.equal(server.cancel(first.overlapped), 0)
+      const isCancelled = how.startsWith('cancel')
+      if (isCancelled) assert.equal(server.cancel(first.overlapped), 0)
       else if (how === 'close') assert.equal(server.closesocket(), 0)
       else assert.equal(server.shutdown(SD_RECEIVE), 0)
       await turns(4)
@@ -238,9 +243,26 @@ describe('large sends through the Winsock face', { timeout: 60_000 }, () => {
       const completions = held ?? []
       held = undefined
       for (const complete of completions) complete()
-      assert.deepEqual(await first.ended, ends)
-      if (how !== 'cancel') assert.deepEqual(await behind.ended, ends)
-      assert.deepEqual([first.times(), behind.times()], [1, how === 'cancel' ? 0 : 1])
+      assert.deepEqual(await within(first.ended, 10_000, 'the receive'), ends)
+      if (!isCancelled) assert.deepEqual(await behind.ended, ends)
+      assert.deepEqual([first.times(), behind.times()], [1, isCancelled ? 0 : 1])
+    })
+  }
+
+  for (const slowReads of [false, true]) {
+    test(`WSD-XFER-18 a receive for all takes small and large buffers as they come, behind one another (${slowReads ? 'slow' : 'direct'})`, async () => {
+      const { client, server } = await pairOf({ slowReads })
+      const sizes = [10, 200_000, 7, 100_000, 100_000]
+      const all = sizes.reduce((sum, size) => sum + size)
+      let at = 0
+      for (const size of sizes) {
+        client.send(bytesOf(size, at), 0, told().overlapped)
+        at += size
+      }
+      const [target, received] = [Buffer.alloc(all), told()]
+      server.recv(target, MSG_WAITALL, received.overlapped)
+      assert.deepEqual(await within(received.ended, 10_000, 'the receive'), ['success', all])
+      assert.ok(target.equals(bytesOf(all)))
     })
   }
 

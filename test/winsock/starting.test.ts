@@ -6,10 +6,19 @@ import { WSA } from '../../src/spi/index.ts'
 import { loopback } from '../../src/providers/loopback/index.ts'
 import { tcpip } from '../../src/providers/tcpip/index.ts'
 import { createSwitch } from '../../src/switch/switch.ts'
-import { AF_INET, FD_ACCEPT, FD_OOB, MSG_OOB, Winsock, WsaEvent } from '../../src/faces/winsock/index.ts'
+import {
+  AF_INET,
+  FD_ACCEPT,
+  FD_OOB,
+  MSG_OOB,
+  MSG_WAITALL,
+  Winsock,
+  WsaEvent,
+} from '../../src/faces/winsock/index.ts'
 import { LOCAL, cleanUp, connected, listening, nameOf, program, told, valueOf } from './pair.ts'
 import { settle } from '../switch/fake-clock.ts'
 import { Journal, spy } from '../switch/spy.ts'
+import { within } from '../support/waiting.ts'
 
 after(cleanUp)
 
@@ -189,6 +198,23 @@ describe('over a SAN', () => {
     assert.equal(valueOf(server.recv(rest)), 5)
     assert.equal(valueOf(server.ioctl('SIOCATMARK')), true)
   })
+
+  for (const [inline, all] of [
+    [0, 'before after'],
+    [1, 'before! after'],
+  ] as const) {
+    test(`WSD-URG-3 a receive for all goes on past the urgent byte, whichever way that is read (SO_OOBINLINE ${inline})`, async () => {
+      const { client, server } = await connected(program(loopback()))
+      server.setsockopt('SO_OOBINLINE', inline)
+      await client.blocking.send(Buffer.from('before'))
+      await client.blocking.send(Buffer.from('!'), { flags: MSG_OOB })
+      await client.blocking.send(Buffer.from(' after'))
+      const [target, { overlapped, ended }] = [Buffer.alloc(all.length), told()]
+      server.recv(target, MSG_WAITALL, overlapped)
+      assert.deepEqual(await within(ended, 10_000, 'the receive'), ['success', all.length])
+      assert.equal(String(target), all)
+    })
+  }
 
   test('urgent data over TCP/IP are refused, never sent as if they were not urgent', async () => {
     const one = program()

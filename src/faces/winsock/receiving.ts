@@ -22,8 +22,8 @@ export class Receiving {
   readonly #completion: Completion
   readonly #events: SocketEventRecord
   readonly #waiting = new Fifo<Receive>()
-  /** The first of them is being filled by the provider; and how it is to end, where it was given up meanwhile. */
-  #fetching: { givenUp?: WsaCode } | undefined
+  /** The first of them is being filled by the provider; and how it is to end, where it was given up meanwhile: whatever came, or short of all. */
+  #fetching: { givenUp?: WsaCode; unlessAll?: WsaCode } | undefined
   /** Taken from the stream to be looked at, and not read yet. */
   #peeked: Uint8Array = EMPTY
   #ended = false
@@ -111,9 +111,12 @@ export class Receiving {
   /** Bytes, the end or a reset can be read; the receives that wait go first. */
   readable(): void {
     for (let receive = this.#waiting.peek(); receive !== undefined; receive = this.#waiting.peek()) {
+      const before = receive.received
       if (this.#fetch(receive)) return
       receive.received += this.#readInto(receive.buffers, receive.received)
       const status = this.#endOf(receive)
+      // No read goes across the urgent byte, or into a large send: what lies behind them is read next.
+      if (status === undefined && receive.received > before) continue
       if (status === undefined) return
       this.#waiting.shift()
       this.#completion.end(receive.overlapped, status, status === 0 ? receive.received : 0)
@@ -135,12 +138,13 @@ export class Receiving {
   }
 
   #fetched(receive: Receive, bytes: number): void {
-    const givenUp = this.#fetching?.givenUp
+    const { givenUp, unlessAll } = this.#fetching ?? {}
     this.#fetching = undefined
     receive.received += bytes
-    if (givenUp !== undefined) {
+    const status = givenUp ?? (receive.received < receive.total ? unlessAll : undefined)
+    if (status !== undefined) {
       this.#waiting.shift()
-      this.#completion.end(receive.overlapped, givenUp, 0)
+      this.#completion.end(receive.overlapped, status, 0)
     }
     this.readable()
   }
@@ -209,8 +213,12 @@ export class Receiving {
 
   /** Takes one receive back; false when it is not waiting. */
   cancel(overlapped: Overlapped): boolean {
-    // What is on its way comes first, and ends it.
-    if (this.#fetching !== undefined && this.#waiting.peek()?.overlapped === overlapped) return true
+    const first = this.#waiting.peek()
+    if (this.#fetching !== undefined && first?.overlapped === overlapped) {
+      // What is on its way comes first, and ends it; one for more than that is taken back then.
+      if (first.all) this.#fetching.unlessAll = WSA.WSA_OPERATION_ABORTED
+      return true
+    }
     if (this.#waiting.take((receive) => receive.overlapped === overlapped) === undefined) return false
     this.#completion.end(overlapped, WSA.WSA_OPERATION_ABORTED, 0)
     return true
