@@ -1,12 +1,11 @@
 // One end of bench/fabric.ts: `far.js server HOST` echoes at one port and swallows at the next; `far.js client HOST PORT
-// ROUNDS BYTES` measures round trips of 64 bytes, then one way in writes of 64 KiB. Says what it found as JSON.
+// ROUNDS BYTES WARM-UP` measures round trips of 64 bytes, then one way in writes of 64 KiB. Says what it found as JSON.
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
 import { createLatency, recordMs, summarize } from './latency.ts'
 
-const [role, host = '', port = '0', rounds = '0', bytes = '0'] = process.argv.slice(2)
-const WARM_UP = 3000
+const [role, host = '', port = '0', rounds = '0', bytes = '0', warmUp = '3000'] = process.argv.slice(2)
 const PIECE = Buffer.alloc(65_536, 7)
 
 function cpuSeconds(): number {
@@ -31,7 +30,7 @@ async function roundTrips(): Promise<object> {
   const message = Buffer.alloc(64, 1)
   const latency = createLatency()
   let cpu = 0
-  for (let round = -WARM_UP; round < Number(rounds); round++) {
+  for (let round = -Number(warmUp); round < Number(rounds); round++) {
     if (round === 0) cpu = cpuSeconds()
     const sent = performance.now()
     socket.write(message)
