@@ -33,7 +33,7 @@ function made() {
     conceal: (_link, exposure) => open.delete(exposure),
     look: () => undefined,
   }
-  const outbox = new Outbox(fabric as Fabric, 1, memory)
+  const outbox = new Outbox(fabric as Fabric, 1, memory, () => assert.fail('a message was refused'))
   outbox.open()
   const exposed = new Exposures(fabric as Fabric, 1, outbox)
   const said: Announcement[] = []

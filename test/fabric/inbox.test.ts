@@ -69,7 +69,7 @@ function standing(role: Link['role']) {
     link.received(0, messages.HEADER_BYTES + data.length)
     return link.lives
   }
-  return { link, host, clock, asked, sent, reads, jobs, hear }
+  return { link, fabric, host, clock, asked, sent, reads, jobs, hear }
 }
 
 /** With a connection in slot 0. */
@@ -269,6 +269,19 @@ test('a message shorter than its header or longer than a buffer ends the link', 
     link.received(0, length)
     assert.equal(link.lives, false)
   }
+})
+
+test('a link that refuses a message ends, also where nobody asked for that message', () => {
+  const { link, fabric, jobs, connection } = connected()
+  fabric.expose = () => ({ exposure: 1, address: 0n, key: 0n })
+  fabric.conceal = () => undefined
+  connection.expose?.(new Uint8Array(1), 'read')
+  connection.close()
+  fabric.send = () => -32
+  // The end of what was exposed is to be told.
+  for (let beats = 0; beats < 2; beats++) assert.equal(link.beat(), true)
+  for (const job of jobs) job()
+  assert.equal(link.lives, false)
 })
 
 test('one receive of the peer is never used up by answers, and answers wait in bounded memory', () => {

@@ -84,7 +84,9 @@ export class Link implements Beating {
     this.id = id
     this.address = address
     this.#offer = offer
-    this.#outbox = new Outbox(host.fabric, id, offer.memory)
+    this.#outbox = new Outbox(host.fabric, id, offer.memory, () => {
+      this.#failSoon(WSA.WSAECONNABORTED)
+    })
     this.bytes = this.#outbox.bytes
     this.words = new Int32Array(offer.memory)
     this.further = new FurtherPool(this.bytes, this.words)
@@ -145,7 +147,6 @@ export class Link implements Beating {
     this.#move('connected')
     this.#cancelOpening?.()
     this.#outbox.open()
-    this.#checkOutbox()
   }
 
   /**
@@ -166,17 +167,12 @@ export class Link implements Beating {
   /** Something of this slot is to be sent. */
   send(slot: Slot): void {
     this.#outbox.add(slot)
-    if (this.#state === 'up') this.flush()
-  }
-
-  flush(): void {
-    this.#outbox.flush()
-    this.#checkOutbox()
+    if (this.#state === 'up') this.#outbox.flush()
   }
 
   /** Something has gone: there may be room again. */
   roomMade(): void {
-    this.flush()
+    this.#outbox.flush()
     this.exposures.settle()
   }
 
@@ -184,20 +180,12 @@ export class Link implements Beating {
   read(read: Read): void {
     this.#reads.add(read)
     this.#outbox.add(this.#reads)
-    this.flush()
+    this.#outbox.flush()
   }
 
   readDone(number: number): void {
     this.#heartbeat.heard()
     this.#reads.done(number)
-  }
-
-  // Sockets are told in a turn of their own.
-  #checkOutbox(): void {
-    if (this.#outbox.broken === 0) return
-    this.#host.turns.schedule(() => {
-      this.fail(WSA.WSAECONNABORTED)
-    })
   }
 
   /** A message has arrived in `buffer`. */
@@ -217,7 +205,7 @@ export class Link implements Beating {
       return
     }
     this.#outbox.owe()
-    if (this.#state === 'up') this.flush()
+    if (this.#state === 'up') this.#outbox.flush()
   }
 
   /** It has an endpoint. */
@@ -260,9 +248,7 @@ export class Link implements Beating {
     this.peerLeft = true
     // In kind, so that whoever ends knows that all of it has arrived.
     if (!this.#saidGoodbye && this.#state === 'up') this.#outbox.say(messages.GOODBYE)
-    this.#host.turns.schedule(() => {
-      this.fail(WSA.WSAECONNRESET)
-    })
+    this.#failSoon(WSA.WSAECONNRESET)
   }
 
   // --- slots --------------------------------------------------------------------------------------------------------
@@ -298,13 +284,11 @@ export class Link implements Beating {
   #answer(kind: number, id: number, detail: number): void {
     if (!this.lives) return
     if (!this.#answers.add(kind, id, detail)) {
-      this.#host.turns.schedule(() => {
-        this.fail(WSA.WSAEFAULT)
-      })
+      this.#failSoon(WSA.WSAEFAULT)
       return
     }
     this.#outbox.add(this.#answers)
-    if (this.#state === 'up') this.flush()
+    if (this.#state === 'up') this.#outbox.flush()
   }
 
   #hold(id: number, holder: SlotHolder, kind: number, data: Uint8Array): Slot {
@@ -353,6 +337,13 @@ export class Link implements Beating {
   sayGoodbye(): void {
     if (this.#saidGoodbye || this.#state !== 'up' || !this.#outbox.isEmpty) return
     this.#saidGoodbye = this.#outbox.say(messages.GOODBYE)
+  }
+
+  // Sockets are told in a turn of their own.
+  #failSoon(code: WsaCode): void {
+    this.#host.turns.schedule(() => {
+      this.fail(code)
+    })
   }
 
   /** Ends the link: the peer is gone, broke the protocol, or nobody needs it any more. */

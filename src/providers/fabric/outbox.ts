@@ -32,13 +32,15 @@ export class Outbox {
   #credits = 0
   #owed = 0
   #sent = 0
-  #broken = 0
+  readonly #onBroken: () => void
 
-  constructor(native: Fabric, link: number, memory: ArrayBuffer) {
+  /** @param onBroken A post has failed for good. */
+  constructor(native: Fabric, link: number, memory: ArrayBuffer, onBroken: () => void) {
     this.#native = native
     this.#link = link
     this.#words = new Int32Array(memory, 0, 2)
     this.bytes = new Uint8Array(memory)
+    this.#onBroken = onBroken
   }
 
   /** The link is up: the peer has posted its receives. */
@@ -49,13 +51,7 @@ export class Outbox {
 
   close(): void {
     this.#credits = 0
-    this.#broken = 0
     while (this.#queue.shift() !== undefined);
-  }
-
-  /** The errno of a post that failed for good; 0 while all is well. */
-  get broken(): number {
-    return this.#broken
   }
 
   /** Nothing waits to be posted. */
@@ -151,7 +147,7 @@ export class Outbox {
   }
 
   #posted(status: number): boolean {
-    if (status !== 0 && status !== AGAIN) this.#broken = -status
+    if (status !== 0 && status !== AGAIN) this.#onBroken()
     return status === 0
   }
 }
