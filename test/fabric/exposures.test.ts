@@ -58,6 +58,15 @@ function made() {
   return { exposed, slot, said, sent, open, words, expose, post, gone, signals: () => signals }
 }
 
+/** A link's reads; what the fabric answers, and when jobs run, the test says. */
+function readsOf(read: () => number, jobs: (() => void)[]): Reads {
+  const fabric: Partial<Fabric> = { read }
+  const outbox = new Outbox(fabric as Fabric, 1, new ArrayBuffer(layout.ARENA_AT), () =>
+    assert.fail('a read was refused'),
+  )
+  return new Reads(fabric as Fabric, 1, outbox, (job) => jobs.push(job))
+}
+
 test('the peer is told where it may read, in numbers of 32 bits', () => {
   const { said, expose } = made()
   assert.equal(expose(), 1)
@@ -136,9 +145,10 @@ test('what nobody may read, the peer does not hear of', () => {
 
 test('a peer that gives nothing of what it has exposed counts as dead, and one that gives does not', () => {
   let numbers = 0
-  const fabric: Partial<Fabric> = { read: () => (numbers += 1) }
-  const reads = new Reads(fabric as Fabric, 1, () => undefined)
+  const jobs: (() => void)[] = []
+  const reads = readsOf(() => (numbers += 1), jobs)
   const done: number[] = []
+  for (let beats = 0; beats < 9; beats++) assert.equal(reads.beat(), true, 'nothing was asked for')
   for (let i = 0; i < 2; i++) {
     reads.add({
       target: MEMORY,
@@ -146,21 +156,20 @@ test('a peer that gives nothing of what it has exposed counts as dead, and one t
       done: (status) => done.push(status),
     })
   }
-  for (let beats = 0; beats < 9; beats++) assert.equal(reads.beat(), true, 'nothing was asked for')
-  reads.post()
   for (let beats = 0; beats < 4; beats++) assert.equal(reads.beat(), true)
   reads.done(1)
   for (let beats = 0; beats < 4; beats++) assert.equal(reads.beat(), true)
   assert.equal(reads.beat(), false)
   assert.deepEqual(done, [0])
-  assert.equal(reads.takeAll().length, 1)
+  reads.end()
+  for (const job of jobs) job()
+  assert.deepEqual(done, [0, WSA.WSAECONNRESET])
 })
 
 test('reads beyond those that the fabric takes wait their turn, and one that it refuses ends alone', () => {
-  const answers = [1, AGAIN, -12, 2]
-  const fabric: Partial<Fabric> = { read: () => answers.shift() ?? 0 }
+  const answers = [1, AGAIN, AGAIN, -12, 2]
   const jobs: (() => void)[] = []
-  const reads = new Reads(fabric as Fabric, 1, (job) => jobs.push(job))
+  const reads = readsOf(() => answers.shift() ?? 0, jobs)
   const done: number[] = []
   for (let i = 0; i < 3; i++) {
     reads.add({
@@ -169,7 +178,6 @@ test('reads beyond those that the fabric takes wait their turn, and one that it 
       done: (status) => done.push(i, status),
     })
   }
-  assert.equal(reads.post(), false)
   assert.equal(reads.post(), true)
   for (const job of jobs) job()
   assert.deepEqual(done, [1, WSA.WSAENOBUFS])

@@ -12,6 +12,7 @@ import { DEFAULT_LIMITS } from '../../src/providers/fabric/limits.ts'
 import { Link } from '../../src/providers/fabric/link.ts'
 import type { LinkHost } from '../../src/providers/fabric/link.ts'
 import * as messages from '../../src/providers/fabric/messages.ts'
+import { AGAIN } from '../../src/providers/fabric/outbox.ts'
 import { Overlapped, WSA } from '../../src/spi/index.ts'
 import { FakeClock } from '../switch/fake-clock.ts'
 
@@ -248,6 +249,20 @@ test('what a connection reads when its link fails ends with it', () => {
   assert.equal(link.held, 1)
   for (const job of jobs) job()
   assert.deepEqual([overlapped.status, overlapped.bytes], [WSA.WSA_OPERATION_ABORTED, 0])
+  assert.deepEqual([link.held, host.connections.taken], [0, 0])
+})
+
+test('READ-4 what is asked for after the link has failed, and before its connection hears of it, ends, too', () => {
+  const { link, fabric, host, hear, jobs, connection } = connected()
+  hear(messages.EXPOSE, 0, 0, EXPOSED)
+  fabric.read = () => AGAIN
+  const [first, second] = [new Overlapped(), new Overlapped()]
+  connection.read?.(5, 0, new Uint8Array(1), first)
+  link.fail(WSA.WSAECONNABORTED)
+  connection.read?.(5, 0, new Uint8Array(1), second)
+  for (const job of jobs.splice(0)) job()
+  assert.deepEqual([first.status, second.status], [WSA.WSAECONNRESET, WSA.WSAECONNRESET])
+  connection.close()
   assert.deepEqual([link.held, host.connections.taken], [0, 0])
 })
 

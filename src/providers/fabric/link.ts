@@ -91,7 +91,7 @@ export class Link implements Beating {
     this.words = new Int32Array(offer.memory)
     this.further = new FurtherPool(this.bytes, this.words)
     this.exposures = new Exposures(host.fabric, id, this.#outbox)
-    this.#reads = new Reads(host.fabric, id, host.turns.schedule)
+    this.#reads = new Reads(host.fabric, id, this.#outbox, host.turns.schedule)
     this.#heartbeat = new Heartbeat(host.clock, host.limits.heartbeatMs, this)
     this.#openedAt = host.clock.now()
   }
@@ -178,9 +178,8 @@ export class Link implements Beating {
 
   /** Reads what the peer has exposed. */
   read(read: Read): void {
-    this.#reads.add(read)
-    this.#outbox.add(this.#reads)
-    this.#outbox.flush()
+    if (this.lives) this.#reads.add(read)
+    else this.#reads.cut(read)
   }
 
   readDone(number: number): void {
@@ -361,11 +360,7 @@ export class Link implements Beating {
     this.#asked.clear()
     this.#host.linkClosed(this, code)
     // Each socket hears of it in a turn of its own: what one of them does must not keep it from the others.
-    for (const read of this.#reads.takeAll()) {
-      this.#host.turns.schedule(() => {
-        read.done(WSA.WSAECONNRESET)
-      })
-    }
+    this.#reads.end()
     for (const slot of this.#slots) {
       if (slot === undefined) continue
       this.#host.turns.schedule(() => {

@@ -1,10 +1,11 @@
+import { WSA } from '../../spi/index.ts'
 import type { WsaCode } from '../../spi/index.ts'
 import { Fifo } from '../../base/fifo.ts'
 import type { Fabric } from '../../native/fabric.ts'
 import { resourceCode } from './errno.ts'
 import * as layout from './layout.ts'
 import { AGAIN } from './outbox.ts'
-import type { Outgoing } from './outbox.ts'
+import type { Outbox, Outgoing } from './outbox.ts'
 
 /** Where the peer says that its application's memory can be read. */
 export interface Place {
@@ -50,6 +51,7 @@ export class Reads implements Outgoing {
   queued = false
   readonly #fabric: Fabric
   readonly #link: number
+  readonly #outbox: Outbox
   readonly #schedule: (job: () => void) => void
   readonly #waiting = new Fifo<Read>()
   /** By the fabric's numbers. */
@@ -57,15 +59,21 @@ export class Reads implements Outgoing {
   /** Heartbeats since the last one was done. */
   #beats = 0
 
-  constructor(fabric: Fabric, link: number, schedule: (job: () => void) => void) {
+  constructor(fabric: Fabric, link: number, outbox: Outbox, schedule: (job: () => void) => void) {
     this.#fabric = fabric
     this.#link = link
+    this.#outbox = outbox
     this.#schedule = schedule
   }
 
-  /** The caller lets it be posted. */
   add(read: Read): void {
     this.#waiting.push(read)
+    this.#send()
+  }
+
+  #send(): void {
+    this.#outbox.add(this)
+    this.#outbox.flush()
   }
 
   post(): boolean {
@@ -98,12 +106,18 @@ export class Reads implements Outgoing {
     return this.#beats <= layout.MAX_STALLED_BEATS
   }
 
-  /** Those that the link has ended with: the fabric writes there no more. */
-  takeAll(): readonly Read[] {
-    const all = [...this.#posted.values()]
+  /** The link has ended: the fabric writes nowhere any more. */
+  end(): void {
+    for (const read of this.#posted.values()) this.cut(read)
     this.#posted.clear()
-    for (let read = this.#waiting.shift(); read !== undefined; read = this.#waiting.shift()) all.push(read)
-    return all
+    for (let read = this.#waiting.shift(); read !== undefined; read = this.#waiting.shift()) this.cut(read)
+  }
+
+  /** Nobody is there to read from (READ-4). */
+  cut(read: Read): void {
+    this.#schedule(() => {
+      read.done(WSA.WSAECONNRESET)
+    })
   }
 }
 
