@@ -266,6 +266,24 @@ test('READ-4 what is asked for after the link has failed, and before its connect
   assert.deepEqual([link.held, host.connections.taken], [0, 0])
 })
 
+test('reads that wait for others keep no message from going, and go when one of those is done', () => {
+  const { link, fabric, sent, hear, asked, connection } = connected()
+  hear(messages.EXPOSE, 0, 0, EXPOSED)
+  hear(messages.REQUEST, 0, 1, REQUEST)
+  const other = asked[1]?.accept(OWNER, new Uint8Array())
+  assert.ok(other?.ok === true)
+  let posted = 0
+  let most = layout.READS
+  fabric.read = () => (posted === most ? AGAIN : (posted += 1))
+  for (let i = 0; i <= layout.READS; i++) connection.read?.(5, 0, new Uint8Array(1), new Overlapped())
+  other.value.signal()
+  assert.deepEqual(sent, [messages.ACCEPTED, messages.ACCEPTED, messages.UPDATE])
+  assert.equal(posted, layout.READS)
+  most += 1
+  link.readDone(1)
+  assert.equal(posted, layout.READS + 1)
+})
+
 test('a request that was withdrawn is not answered', () => {
   const { asked, sent, hear } = standing('acceptor')
   hear(messages.REQUEST, 0, 0, REQUEST)

@@ -76,8 +76,11 @@ export class Reads implements Outgoing {
     this.#outbox.flush()
   }
 
+  /** Those that wait for one that is under way keep nobody else from posting. */
   post(): boolean {
-    for (let read = this.#waiting.peek(); read !== undefined; read = this.#waiting.peek()) {
+    while (this.#posted.size < layout.READS) {
+      const read = this.#waiting.peek()
+      if (read === undefined) break
       const { target, from } = read
       const number = this.#fabric.read(this.#link, target, from.address, from.key)
       if (number === AGAIN) return false
@@ -98,6 +101,7 @@ export class Reads implements Outgoing {
     this.#posted.delete(number)
     this.#beats = 0
     read?.done(0)
+    if (this.#waiting.length > 0) this.#send()
   }
 
   /** A heartbeat has passed; false when the peer gives nothing of what it has exposed, and counts as dead. */
