@@ -127,6 +127,12 @@ test('after a close of the peer nothing is open to it', () => {
   assert.equal(exposed.conceal(slot, descriptor), 0)
 })
 
+test('a close of the peer costs no message where nothing was open to it', () => {
+  const { exposed, slot, sent, words } = made()
+  exposed.peerClosed(slot)
+  assert.deepEqual([sent, words[LINK_WANTS_ROOM]], [[], 0])
+})
+
 test('a peer that does not take what it has asked for counts as dead', () => {
   const { exposed, slot, expose, post } = made()
   exposed.conceal(slot, expose())

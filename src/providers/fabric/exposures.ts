@@ -137,10 +137,13 @@ export class Exposures implements Outgoing {
 
   /** The peer is through with the connection, and reads nothing of it any more. */
   peerClosed(slot: Slot): void {
+    let isToFence = false
     for (const exposed of this.#holdings.get(slot)?.all.values() ?? []) {
-      if (exposed.state === 'open' || exposed.state === 'lingering') this.#close(exposed)
+      if (exposed.state !== 'open' && exposed.state !== 'lingering') continue
+      this.#close(exposed)
+      isToFence = true
     }
-    this.#fenceOff()
+    if (isToFence) this.#fenceOff()
   }
 
   // --- how they end -------------------------------------------------------------------------------------------------
