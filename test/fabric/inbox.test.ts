@@ -284,6 +284,24 @@ test('reads that wait for others keep no message from going, and go when one of 
   assert.equal(posted, layout.READS + 1)
 })
 
+test('an update says of each of its ranges, however many there are, and what does not fit is written before it', () => {
+  const { link, fabric, connection } = connected()
+  let ranges = 0
+  fabric.write = () => (ranges += 1) * 0
+  fabric.send = (_link, message) => {
+    const at = layout.SENT_AT + message * layout.MESSAGE_BYTES
+    if (link.bytes[at] === messages.UPDATE) ranges += (link.bytes[at + 1] ?? 0) & ~messages.SIGNAL
+    return 0
+  }
+  for (let i = 0; i < 33; i++) {
+    const memory = connection.register(layout.PAGE_BYTES)
+    assert.ok(memory.ok)
+    for (const offset of [0, 2, 4, 6]) connection.write(memory.value, offset, 1)
+  }
+  connection.signal()
+  assert.equal(ranges, 4 * 33)
+})
+
 test('a request that was withdrawn is not answered', () => {
   const { asked, sent, hear } = standing('acceptor')
   hear(messages.REQUEST, 0, 0, REQUEST)

@@ -188,7 +188,7 @@ export class Slot implements Outgoing {
     return true
   }
 
-  // What is small goes along in the message; what is not is written past the peer's processor, before it.
+  // What is small, and of few ranges, goes along in the message; what is not is written past the peer's processor, before it.
   #postUpdate(outbox: Outbox): boolean {
     let further = 0
     let size = messages.HEADER_BYTES + this.#region.bytes + this.#region.count * messages.RANGE_BYTES
@@ -197,7 +197,7 @@ export class Slot implements Outgoing {
       size += ranges.bytes + ranges.count * messages.RANGE_BYTES
     }
     if (this.#region.count + further === 0 && !this.#signal) return true
-    const whole = size <= layout.MESSAGE_BYTES
+    const whole = size <= layout.MESSAGE_BYTES && this.#region.count + further < messages.SIGNAL
     if (!whole && !this.#writeFurther(outbox)) return false
     let at = outbox.begin()
     if (at < 0) return false
