@@ -9,6 +9,7 @@ import { FabricConnection } from '../../src/providers/fabric/connection.ts'
 import type { Incoming } from '../../src/providers/fabric/incoming.ts'
 import * as layout from '../../src/providers/fabric/layout.ts'
 import { DEFAULT_LIMITS } from '../../src/providers/fabric/limits.ts'
+import { encodeHello } from '../../src/providers/fabric/hello.ts'
 import { Link } from '../../src/providers/fabric/link.ts'
 import type { LinkHost } from '../../src/providers/fabric/link.ts'
 import * as messages from '../../src/providers/fabric/messages.ts'
@@ -406,6 +407,17 @@ test('the opener ends a link that nobody has used for so long, and no other', ()
   clock.advance(2 * idleLinkMs)
   refuse()
   clock.advance(idleLinkMs - 1)
+  assert.equal(link.lives, true)
+  clock.advance(1)
+  assert.equal(link.lives, false)
+})
+
+test('a link that comes up and that no connection uses ends as well', () => {
+  const { link, fabric, host, clock } = standing('opener')
+  fabric.peerData = () => encodeHello({ address: 0n, key: 0n })
+  fabric.setPeer = () => undefined
+  link.connected()
+  clock.advance(host.limits.idleLinkMs - 1)
   assert.equal(link.lives, true)
   clock.advance(1)
   assert.equal(link.lives, false)

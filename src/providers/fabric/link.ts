@@ -147,6 +147,7 @@ export class Link implements Beating {
     this.#move('connected')
     this.#cancelOpening?.()
     this.#outbox.open()
+    this.#endWhenIdle()
   }
 
   /**
@@ -306,11 +307,15 @@ export class Link implements Beating {
     if (this.role === 'opener') this.#freeIds.push(id)
     if (this.#held > 0) return
     this.#releaseWhenUnheld()
-    if (this.role === 'opener' && this.lives) {
-      this.#cancelIdle = this.#host.clock.after(this.#host.limits.idleLinkMs, () => {
-        this.fail(WSA.WSA_OPERATION_ABORTED)
-      })
-    }
+    this.#endWhenIdle()
+  }
+
+  // A link that the opener does not use is not kept for ever.
+  #endWhenIdle(): void {
+    if (this.role !== 'opener' || !this.lives || this.#held > 0) return
+    this.#cancelIdle = this.#host.clock.after(this.#host.limits.idleLinkMs, () => {
+      this.fail(WSA.WSA_OPERATION_ABORTED)
+    })
   }
 
   // --- life ---------------------------------------------------------------------------------------------------------
