@@ -145,7 +145,6 @@ export class Slot implements Outgoing {
 
   /** This side is through: nothing follows what was written. */
   end(): void {
-    if (!this.#isOurs) return
     if (this.link.lives) {
       this.#move('end')
       this.link.send(this)
