@@ -2,7 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 
-import { WSA } from '../../src/spi/index.ts'
+import { WSA, failure, success } from '../../src/spi/index.ts'
+import type { RdmaLimits, Status } from '../../src/spi/index.ts'
+import { FEATURE_MOVE, FEATURE_RDMA_READ } from '../../src/switch/session/hello.ts'
+import type { Suspended } from '../../src/switch/session/mover.ts'
+import { decodePacked } from '../../src/switch/session/packed.ts'
 import * as layout from '../../src/switch/session/layout.ts'
 import { Session } from '../../src/switch/session/session.ts'
 import { FakeSocket, ending, guarded, isIntact } from '../switch/fake-socket.ts'
@@ -15,7 +19,15 @@ const INSIDE = 0x78
 type Deed =
   /** The peer writes a word, now or at the next call the session makes. */
   | { readonly kind: 'scribble' | 'ambush'; readonly word: number; readonly value: number }
-  | { readonly kind: 'signal' | 'suspend' | 'vanish' | 'readEnd' | 'shutdown' }
+  | { readonly kind: 'signal' | 'vanish' | 'readEnd' | 'shutdown' }
+  /** The peer asks us to stand still, or says that it does. */
+  | { readonly kind: 'ask' | 'answer' }
+  /** We want to move to another process, which the provider can do or not, or think better of it. */
+  | { readonly kind: 'suspend'; readonly isPossible: boolean }
+  | { readonly kind: 'withdraw' }
+  | { readonly kind: 'large' }
+  /** From here on the provider takes no receive any more. */
+  | { readonly kind: 'deafen'; readonly answer: Status }
   | { readonly kind: 'write' | 'read'; readonly bytes: number }
 
 const word = fc.constantFrom(
@@ -51,8 +63,20 @@ const deed: fc.Arbitrary<Deed> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constantFrom('scribble', 'ambush'), word, value }) },
   { weight: 2, arbitrary: fc.constant<Deed>({ kind: 'signal' }) },
   {
-    weight: 1,
-    arbitrary: fc.constantFrom<Deed>({ kind: 'suspend' }, { kind: 'vanish' }, { kind: 'readEnd' }, { kind: 'shutdown' }),
+    weight: 2,
+    arbitrary: fc.constantFrom<Deed>(
+      { kind: 'ask' },
+      { kind: 'answer' },
+      { kind: 'suspend', isPossible: true },
+      { kind: 'suspend', isPossible: false },
+      { kind: 'withdraw' },
+      { kind: 'large' },
+      { kind: 'deafen', answer: WSA.WSAECONNRESET },
+      { kind: 'deafen', answer: WSA.WSAENOBUFS },
+      { kind: 'vanish' },
+      { kind: 'readEnd' },
+      { kind: 'shutdown' },
+    ),
   },
   {
     weight: 4,
@@ -63,14 +87,32 @@ const deed: fc.Arbitrary<Deed> = fc.oneof(
   },
 )
 
+/** Who goes first in the end: we close, or the peer's process ends. */
+type Order = 'closes first' | 'closes last'
+
+const RDMA: RdmaLimits = { maxBytes: 1 << 20, thresholdBytes: 100 }
+
 class Suspect {
-  readonly socket = new FakeSocket(LIMITS)
+  readonly socket = Object.assign(new FakeSocket(LIMITS), {
+    registerRdmaMemory: () => success(1),
+    deregisterRdmaMemory: () => 0,
+    rdmaRead: (_descriptor: number, _offset: number, target: Uint8Array) => {
+      target.fill(INSIDE)
+      return 0
+    },
+  })
   readonly session: Session
   readonly end: End
   readonly #shadow: Uint8Array
   readonly #ambushes: (() => void)[] = []
+  /** Hand-overs and large sends that were begun, and not withdrawn; and those that have ended. */
+  #begun = 0
+  #ended = 0
+  /** The owner knows that the connection was reset: it was told so, or has seen it. */
+  #knows = false
 
-  constructor() {
+  /** @param rdma Of our provider, and of the peer's. */
+  constructor(rdma: RdmaLimits | undefined) {
     const { offset, length } = this.socket.receiveRegion
     this.socket.receiveRegion.bytes.fill(INSIDE, offset + layout.HEADER_BYTES, offset + length)
     for (const [descriptor, bytes] of [
@@ -86,11 +128,14 @@ class Suspect {
     this.session = new Session({
       socket: this.socket,
       memory: { send: this.socket.send, receive: this.socket.receiveRegion },
-      limits: LIMITS,
-      peerHello: OUR_HELLO,
+      limits: { ...LIMITS, duplicates: true, rdma },
+      peerHello: { ...OUR_HELLO, features: FEATURE_MOVE | FEATURE_RDMA_READ },
       role: 'initiator',
     })
     this.end = new End(this.session)
+    this.end.onReadable = () => {
+      if (this.session.state === 'reset') this.#knows = true
+    }
     this.socket.onCall = () => this.#ambushes.shift()?.()
   }
 
@@ -113,16 +158,33 @@ class Suspect {
       case 'signal':
         this.socket.complete(0)
         break
-      case 'suspend':
-        this.#scribble(layout.FLAGS, layout.FLAG_OPEN | layout.FLAG_SUSPEND)
+      case 'ask':
+      case 'answer':
+        this.#scribble(
+          layout.FLAGS,
+          layout.FLAG_OPEN | (deed.kind === 'ask' ? layout.FLAG_SUSPEND : layout.FLAG_SUSPENDED),
+        )
         this.#scribble(layout.NEWS, 1)
         this.socket.complete(0)
+        break
+      case 'suspend':
+        this.socket.duplicateAnswer = deed.isPossible ? success(new Uint8Array(4)) : failure(WSA.WSAENOBUFS)
+        if (this.session.suspend(1, this.#handedOver) === 0) this.#begun += 1
+        break
+      case 'withdraw':
+        if (this.session.withdraw()) this.#begun -= 1
+        break
+      case 'large':
+        if (this.session.sendLarge(new Uint8Array(200), () => (this.#ended += 1)) === 0) this.#begun += 1
+        break
+      case 'deafen':
+        this.socket.receiveAnswer = deed.answer
         break
       case 'vanish':
         this.socket.complete(WSA.WSAECONNRESET)
         break
       case 'readEnd':
-        this.session.readEnd()
+        if (this.session.readEnd() === 'reset') this.#knows = true
         break
       case 'shutdown':
         this.session.shutdown()
@@ -130,6 +192,7 @@ class Suspect {
       case 'write': {
         const taken = this.session.write([new Uint8Array(deed.bytes)])
         const isCode = taken === -WSA.WSAECONNRESET || taken === -WSA.WSAESHUTDOWN
+        if (taken === -WSA.WSAECONNRESET) this.#knows = true
         assert.ok(isCode || (taken >= 0 && taken <= deed.bytes), `write answers ${taken}`)
         break
       }
@@ -142,18 +205,34 @@ class Suspect {
     }
   }
 
+  readonly #handedOver: Suspended = (result) => {
+    this.#ended += 1
+    const state = result.ok ? decodePacked(result.value)?.state : undefined
+    assert.notEqual(state, 'reset', 'what was reset is handed over')
+  }
+
   /** Whatever happened, we have touched only what is ours, and can close. */
-  conclude(): void {
+  conclude(order: Order): void {
     const { socket } = this
     assert.ok(isIntact(socket.send), 'written beside the send region')
     assert.ok(socket.registered.every(isIntact), 'written beside a ring')
     assert.ok(Buffer.from(this.#shadow).equals(socket.receiveRegion.bytes), "written into the peer's region")
+    if (order === 'closes last') this.#die()
     // One that stands still for a peer that lives is there for the peer's next owner, and goes when nobody else can come.
     const isAwaited = this.session.isMoving && socket.posted !== undefined
     this.session.close()
     if (!isAwaited) assert.equal(this.#closes, 1)
-    socket.complete(WSA.WSAECONNRESET)
+    // Whoever closes ends the receive, and with it whatever waited for the peer.
+    if (order === 'closes first') socket.complete(isAwaited ? WSA.WSAECONNRESET : WSA.WSA_OPERATION_ABORTED)
     assert.equal(this.#closes, 1)
+    assert.equal(this.#ended, this.#begun, 'what was begun has ended once')
+  }
+
+  /** The peer's process ends, and the owner hears of it. */
+  #die(): void {
+    this.socket.complete(WSA.WSAECONNRESET)
+    if (this.session.state === 'reset') assert.ok(this.#knows, 'nobody was told of the reset')
+    assert.equal(this.#ended, this.#begun, 'what was begun has ended once')
   }
 
   get #closes(): number {
@@ -163,13 +242,18 @@ class Suspect {
 
 test('a hostile peer can end its own connection, and do no other harm', () => {
   fc.assert(
-    fc.property(fc.array(deed, { maxLength: 60, size: 'max' }), (deeds) => {
-      const suspect = new Suspect()
-      ending(() => {
-        for (const each of deeds) suspect.do(each)
-      })
-      suspect.conclude()
-    }),
+    fc.property(
+      fc.array(deed, { maxLength: 60, size: 'max' }),
+      fc.constantFrom<Order>('closes first', 'closes last'),
+      fc.constantFrom(undefined, RDMA),
+      (deeds, order, rdma) => {
+        const suspect = new Suspect(rdma)
+        ending(() => {
+          for (const each of deeds) suspect.do(each)
+        })
+        suspect.conclude(order)
+      },
+    ),
     { numRuns: 300, includeErrorInReport: true },
   )
 })

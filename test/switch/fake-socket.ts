@@ -60,6 +60,9 @@ export class FakeSocket implements SanSocket {
   /** What `connect` answers. */
   connectAnswer: Status = WSA.WSAEWOULDBLOCK
   calleeBytes = new Uint8Array()
+  duplicateAnswer: Result<Uint8Array> = failure(WSA.WSAEOPNOTSUPP)
+  /** What `receive` answers where it is not posted. */
+  receiveAnswer: Status = WSA.WSA_IO_PENDING
   posted: Overlapped | undefined
   /** Runs in each call: what the peer does at that moment. */
   onCall: ((name: string) => void) | undefined
@@ -158,7 +161,8 @@ export class FakeSocket implements SanSocket {
   }
 
   duplicate(): Result<Uint8Array> {
-    return failure(WSA.WSAEOPNOTSUPP)
+    this.#call('duplicate')
+    return this.duplicateAnswer
   }
 
   memory(): Result<ConnectionMemory> {
@@ -205,6 +209,7 @@ export class FakeSocket implements SanSocket {
   receive(overlapped: Overlapped): Status {
     this.#call('receive')
     if (this.posted !== undefined) return WSA.WSAEALREADY
+    if (this.receiveAnswer !== WSA.WSA_IO_PENDING) return this.receiveAnswer
     overlapped.begin()
     this.posted = overlapped
     return WSA.WSA_IO_PENDING

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 
-import { WSA } from '../../src/spi/index.ts'
+import { WSA, success } from '../../src/spi/index.ts'
+import type { Result } from '../../src/spi/index.ts'
+import { FEATURE_MOVE } from '../../src/switch/session/hello.ts'
 import * as layout from '../../src/switch/session/layout.ts'
 import { Session } from '../../src/switch/session/session.ts'
 import { FakeSocket, OUTSIDE, ending, guarded, isIntact } from './fake-socket.ts'
@@ -20,11 +22,12 @@ interface Victim {
 /** A session whose peer is the test. */
 function victim(maxRingBytes = LIMITS.maxMemoryBytes): Victim {
   const socket = new FakeSocket(LIMITS)
+  const limits = { ...LIMITS, duplicates: true }
   const session = new Session({
     socket,
     memory: { send: socket.send, receive: socket.receiveRegion },
-    limits: LIMITS,
-    peerHello: { ...OUR_HELLO, maxRingBytes },
+    limits,
+    peerHello: { ...OUR_HELLO, maxRingBytes, features: FEATURE_MOVE },
     role: 'initiator',
   })
   return { socket, session, end: new End(session) }
@@ -310,6 +313,82 @@ describe('a hostile peer that raises flags', () => {
       assert.equal(end.session.read(10)?.length, 1)
       assert.ok(socket.calls.filter((name) => name === 'signal').length <= 1)
     }
+  })
+})
+
+describe('a hostile peer of whom a hand-over is', () => {
+  const FAILED = { ok: false, error: WSA.WSAECONNRESET }
+
+  /** The peer says `flags`, beside that it is there. */
+  function say({ socket }: Victim, flags: number): void {
+    socket.scribble(layout.FLAGS, layout.FLAG_OPEN | flags)
+    socket.complete(0)
+  }
+
+  /** Wants to move to another process, which the provider can do. */
+  function suspend({ socket, session }: Victim): Result<Uint8Array>[] {
+    const results: Result<Uint8Array>[] = []
+    socket.duplicateAnswer = success(new Uint8Array(4))
+    const status = session.suspend(1, (result) => results.push(result))
+    assert.equal(status, 0)
+    return results
+  }
+
+  test('asked, and who has not taken what it was sent: it fails, and the owner hears of the reset', () => {
+    const target = victim()
+    target.end.say('unread')
+    const results = suspend(target)
+    say(target, layout.FLAG_SUSPENDED)
+    assert.deepEqual([results, target.end.readableCalls], [[FAILED], 1])
+    assertReset(target)
+  })
+
+  test('asked, and who says nonsense then: it fails, and the owner hears of the reset', () => {
+    const target = victim()
+    const results = suspend(target)
+    target.socket.scribble(layout.PRODUCED, -1)
+    say(target, layout.FLAG_SUSPENDED)
+    assert.deepEqual([results, target.end.readableCalls], [[FAILED], 1])
+    assertReset(target)
+  })
+
+  test('the wish, and who says nonsense then: the owner hears of the reset, and nobody stands still', () => {
+    const target = victim()
+    target.socket.scribble(layout.PRODUCED, -1)
+    target.socket.scribble(layout.NEWS, 1)
+    say(target, layout.FLAG_SUSPEND)
+    assert.deepEqual([target.end.readableCalls, target.session.isMoving], [1, false])
+    assertReset(target)
+  })
+
+  test('the wish, too, and who says nonsense when ours is withdrawn: the owner hears of the reset when it signals', () => {
+    const target = victim()
+    suspend(target)
+    say(target, layout.FLAG_SUSPEND)
+    target.socket.scribble(layout.PRODUCED, -1)
+    assert.equal(target.session.withdraw(), true)
+    assert.equal(target.end.readableCalls, 0)
+    target.socket.complete(WSA.WSAECONNRESET)
+    assert.equal(target.end.readableCalls, 1)
+    assertReset(target)
+  })
+
+  test('asked, and who has reset the connection: it fails', () => {
+    const target = victim()
+    const results = suspend(target)
+    target.socket.scribble(layout.FLAGS, layout.FLAG_ABORT)
+    assert.equal(target.session.readEnd(), 'reset')
+    say(target, layout.FLAG_SUSPENDED)
+    assert.deepEqual(results, [FAILED])
+    assert.equal(target.session.state, 'reset')
+  })
+
+  test('asked, where the provider hears nothing any more: it fails', () => {
+    const target = victim()
+    const results = suspend(target)
+    target.socket.receiveAnswer = WSA.WSAENOBUFS
+    target.socket.complete(0)
+    assert.deepEqual(results, [FAILED])
   })
 })
 

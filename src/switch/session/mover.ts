@@ -1,4 +1,4 @@
-import { failure, success } from '../../spi/index.ts'
+import { WSA, failure, success } from '../../spi/index.ts'
 import type { ConnectionMemory, Result, WsaCode } from '../../spi/index.ts'
 import type { Halves, SessionParts } from './halves.ts'
 import * as layout from './layout.ts'
@@ -9,6 +9,14 @@ import type { PackedSession } from './packed.ts'
 
 /** How a hand-over ended: what the next process resumes the session from, or why it goes on here. */
 export type Suspended = (result: Result<Uint8Array>) => void
+
+/** Who is told what comes of a peer's move; never from inside a call into the mover but {@link Mover.look}. */
+export interface MoverEvents {
+  /** Reading and writing go on. */
+  running(): void
+  /** The peer broke the protocol, and the connection was reset. */
+  broken(): void
+}
 
 interface Wish {
   readonly processId: number
@@ -26,17 +34,18 @@ export class Mover {
   readonly #parts: SessionParts
   readonly #life: Life
   readonly #halves: Halves
-  readonly #running: () => void
+  readonly #events: MoverEvents
   #wish: Wish | undefined
+  /** The owner has not heard yet that the peer broke the protocol. */
+  #isUntold = false
   /** Where the session stood still. */
   #parkedAt: ConnectionMemory | undefined
 
-  /** @param running Told when reading and writing go on. */
-  constructor(parts: SessionParts, life: Life, halves: Halves, running: () => void) {
+  constructor(parts: SessionParts, life: Life, halves: Halves, events: MoverEvents) {
     this.#parts = parts
     this.#life = life
     this.#halves = halves
-    this.#running = running
+    this.#events = events
   }
 
   /** In the next process: stands still until the peer has found us. */
@@ -85,7 +94,8 @@ export class Mover {
         else if (this.#wish !== undefined) this.#ask()
         break
       case 'asking':
-        if ((this.#flags & layout.FLAG_SUSPENDED) !== 0) this.#duplicate()
+        if (this.#life.state === 'reset') this.fail(WSA.WSAECONNRESET)
+        else if ((this.#flags & layout.FLAG_SUSPENDED) !== 0) this.#duplicate()
         else if (this.#isAsked && this.#parts.role === 'acceptor') this.#park()
         break
       case 'parked':
@@ -102,7 +112,23 @@ export class Mover {
       case 'told':
         break
     }
+    if (this.#isUntold) {
+      this.#tellBroken()
+      return false
+    }
     return (before === 'running' || !this.#life.isPeerThere) && this.#life.state !== 'closed'
+  }
+
+  #tellBroken(): void {
+    this.#isUntold = false
+    this.fail(WSA.WSAECONNRESET)
+    if (this.#life.state !== 'closed') this.#events.broken()
+  }
+
+  // Found while looking it is told at once, else with the peer's next signal or its end.
+  #violated(): void {
+    this.#life.violated()
+    this.#isUntold = true
   }
 
   get #isAsked(): boolean {
@@ -123,7 +149,7 @@ export class Mover {
   #duplicate(): void {
     const wish = this.#wish
     if (wish === undefined || this.#halves.sender.unread) {
-      this.#life.violated()
+      this.#violated()
       return
     }
     // Only now is everything the peer has sent to be seen; and the provider may take the memory away.
@@ -196,14 +222,14 @@ export class Mover {
   /** False when the peer broke the protocol. */
   #stand(): boolean {
     const stands = this.#halves.stand()
-    if (!stands) this.#life.violated()
+    if (!stands) this.#violated()
     return stands
   }
 
   #run(event: MovingEvent): void {
     this.#parkedAt = undefined
     this.#life.handOver(event)
-    this.#running()
+    this.#events.running()
     if (this.#life.moving !== 'running' || this.#life.state === 'closed') return
     // Our own wish waited for the peer's; the peer's may have come with the word that it goes on.
     const isAsked = this.#isAsked

@@ -237,9 +237,15 @@ export class Session implements Stream {
   }
 
   #movable(): Mover {
-    return (this.#mover ??= new Mover(this.#parts, this.#life, this.#halves, () => {
-      if (this.#life.canRead) this.#owner?.readable()
-      if (this.#writing.mayGoOn) this.#owner?.writable()
+    return (this.#mover ??= new Mover(this.#parts, this.#life, this.#halves, {
+      running: () => {
+        if (this.#life.canRead) this.#owner?.readable()
+        if (this.#writing.mayGoOn) this.#owner?.writable()
+      },
+      broken: () => {
+        this.#owner?.readable()
+        if (this.#writing.isWaitedFor) this.#owner?.writable()
+      },
     }))
   }
 
@@ -329,7 +335,9 @@ export class Session implements Stream {
 
   #post(): void {
     const status = this.socket.receive(this.#receive)
+    if (status === WSA.WSA_IO_PENDING) return
     // Anything but "gone" is the provider's own trouble: how the stream ended nobody knows.
-    if (status !== WSA.WSA_IO_PENDING) this.#life.hear(status === WSA.WSAECONNRESET ? 'left' : 'vanished')
+    this.#life.hear(status === WSA.WSAECONNRESET ? 'left' : 'vanished')
+    this.#settle(status)
   }
 }
