@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { describe, test } from 'node:test'
 
 import * as wsk from '../../src/faces/wsk/index.ts'
@@ -70,6 +71,35 @@ describe('WSK client controls and names', () => {
     assert.equal((await ask(nobody, wsk.NI_NAMEREQD))[0], 'STATUS_NO_MATCH')
     const neither = await outcomeOf<0>((irp) => dispatch.WskGetNameInfo(client, nobody, null, null, 0, irp))
     assert.equal(neither.status, wsk.STATUS_INVALID_PARAMETER)
+  })
+
+  test('WSK-NAME-5 WSK-NAME-7 services have the names of their protocol, whether or not the host has one', async (t) => {
+    const station = new Station(t, 'tcpip')
+    const { client, dispatch } = station.npi
+    const nameOf = async (port: number, flags: number): Promise<string | undefined> => {
+      const service = wsk.out<string>()
+      const address = wsk.sockAddr('203.0.113.77', port)
+      await station.call<0>((irp) => dispatch.WskGetNameInfo(client, address, null, service, flags, irp))
+      return service.value
+    }
+    // Port 512 is one thing over TCP and another over UDP; where the host has no list, a number.
+    for (const [protocol, flags, socketType, otherType] of [
+      ['tcp', 0, wsk.SOCK_STREAM, wsk.SOCK_DGRAM],
+      ['udp', wsk.NI_DGRAM, wsk.SOCK_DGRAM, wsk.SOCK_STREAM],
+    ] as const) {
+      const { stdout } = spawnSync('getent', ['services', `512/${protocol}`], { encoding: 'utf8' })
+      const [name = ''] = stdout.split(/\s/)
+      assert.equal(await nameOf(512, flags | wsk.NI_NUMERICHOST), name || '512')
+      assert.equal(await nameOf(512, flags), name || '512', 'of a host without a name')
+      assert.equal(await nameOf(512, flags | wsk.NI_NUMERICSERV), '512')
+      if (name === '') continue
+      const { found } = await look(station, '127.0.0.1', name, { socketType })
+      assert.deepEqual(listOf(found), [wsk.sockAddr('127.0.0.1', 512)])
+      assert.equal(
+        (await look(station, '127.0.0.1', name, { socketType: otherType })).status,
+        'STATUS_NO_MATCH',
+      )
+    }
   })
 
   test('WSK-XPORT-1 WSK-XPORT-3 WSK-CTL-1 WSK-CTL-2 transports are listed where there is room', async (t) => {

@@ -1,4 +1,4 @@
-import { ADDRCONFIG, ALL, V4MAPPED, lookup, lookupService } from 'node:dns'
+import { ADDRCONFIG, lookup, lookupService } from 'node:dns'
 import { readFile } from 'node:fs'
 import { isIP } from 'node:net'
 import { familyNumber } from './addresses.ts'
@@ -46,7 +46,7 @@ export function getAddressInfo(
     request.complete(STATUS.STATUS_INVALID_PARAMETER)
     return
   }
-  portOf(service, (port) => {
+  portOf(service, hints, (port) => {
     if (port === undefined) request.complete(STATUS.STATUS_NO_MATCH)
     else resolve(node ?? '', port, family, hints, result, request)
   })
@@ -61,9 +61,10 @@ function resolve(
   request: Request,
 ): void {
   const name = node === '' ? 'localhost' : node
-  const numeric = isIP(name) === 0 ? ADDRCONFIG : V4MAPPED & ALL
+  // A number is one, whatever addresses this host has.
+  const flags = isIP(name) === 0 ? ADDRCONFIG : 0
   const only = family === wsk.AF_INET ? 4 : family === wsk.AF_INET6 ? 6 : 0
-  lookup(name, { all: true, family: only, hints: numeric, verbatim: true }, (error, addresses) => {
+  lookup(name, { all: true, family: only, hints: flags, verbatim: true }, (error, addresses) => {
     if (request.over) return
     if (error !== null) {
       request.complete(ntStatusOfError(error))
@@ -85,7 +86,12 @@ function resolve(
   })
 }
 
-function portOf(service: string | null, done: (port: number | undefined) => void): void {
+/** The port of a service: a number, or a name of the protocol that is wanted, if any. */
+function portOf(
+  service: string | null,
+  hints: AddrInfoHints | null,
+  done: (port: number | undefined) => void,
+): void {
   if (service === null || service === '') {
     done(0)
     return
@@ -95,21 +101,33 @@ function portOf(service: string | null, done: (port: number | undefined) => void
     done(port <= MAX_PORT ? port : undefined)
     return
   }
-  readFile(SERVICES, 'utf8', (error, text) => {
-    if (error !== null) {
-      done(undefined)
-      return
-    }
-    const line = text
-      .split('\n')
-      .map((entry) => entry.replace(/#.*/, '').trim().split(/\s+/))
-      .find(([name, , ...aliases]) => name === service || aliases.includes(service))
-    const port = Number(line?.[1]?.split('/')[0])
-    done(Number.isInteger(port) ? port : undefined)
+  const isUdp = hints?.socketType === wsk.SOCK_DGRAM || hints?.protocol === wsk.IPPROTO_UDP
+  const isTcp = hints?.socketType === wsk.SOCK_STREAM || hints?.protocol === wsk.IPPROTO_TCP
+  services((all) => {
+    const wanted = all.filter(({ protocol }) => (protocol === 'udp' ? !isTcp : !isUdp))
+    done(wanted.find(({ names }) => names.includes(service))?.port)
   })
 }
 
-/** WSK-NAME-5: the names of an address, or its numbers where it has none. */
+interface Service {
+  readonly names: readonly (string | undefined)[]
+  readonly port: number
+  readonly protocol: string | undefined
+}
+
+/** None where the host has no list of them. */
+function services(done: (all: readonly Service[]) => void): void {
+  readFile(SERVICES, 'utf8', (_error, text: string | undefined) => {
+    const lines = (text ?? '').split('\n').map((line) => line.replace(/#.*/, '').trim().split(/\s+/))
+    const all = lines.map(([name, at = '', ...aliases]) => {
+      const [port, protocol] = at.split('/')
+      return { names: [name, ...aliases], port: Number(port), protocol }
+    })
+    done(all.filter(({ port, protocol }) => Number.isInteger(port) && protocol !== undefined))
+  })
+}
+
+/** WSK-NAME-5: the names of an address and its port, or the numbers where there are none. */
 export function getNameInfo(
   address: SockAddr,
   node: Out<string> | null,
@@ -121,27 +139,44 @@ export function getNameInfo(
     request.complete(STATUS.STATUS_INVALID_PARAMETER)
     return
   }
-  const asked = flags & (wsk.NI_NUMERICHOST | wsk.NI_NUMERICSERV)
-  const numbersOnly = asked === (wsk.NI_NUMERICHOST | wsk.NI_NUMERICSERV)
-  if (numbersOnly) {
-    answer(address.address, String(address.port))
-    return
-  }
-  lookupService(address.address, address.port, (error, hostname, name) => {
-    if (request.over) return
-    const unnamed = error !== null || hostname === address.address
-    if (unnamed && (flags & wsk.NI_NAMEREQD) !== 0) {
+  hostName(address, flags, (name) => {
+    if (name === undefined) {
       request.complete(STATUS.STATUS_NO_MATCH)
       return
     }
-    answer(error === null ? hostname : address.address, error === null ? name : String(address.port))
+    serviceName(address.port, flags, (entry) => {
+      if (request.over) return
+      if (node !== null) node.value = name
+      if (service !== null) service.value = entry
+      request.complete(STATUS.STATUS_SUCCESS)
+    })
   })
+}
 
-  function answer(hostname: string, name: string): void {
-    const shown = (flags & wsk.NI_NUMERICHOST) !== 0 ? address.address : hostname
-    if (node !== null)
-      node.value = (flags & wsk.NI_NOFQDN) !== 0 && isIP(shown) === 0 ? (shown.split('.')[0] ?? '') : shown
-    if (service !== null) service.value = (flags & wsk.NI_NUMERICSERV) !== 0 ? String(address.port) : name
-    request.complete(STATUS.STATUS_SUCCESS)
+/** Undefined where a name is required and there is none. */
+function hostName(
+  { address, port }: SockAddr,
+  flags: number,
+  done: (name: string | undefined) => void,
+): void {
+  if ((flags & wsk.NI_NUMERICHOST) !== 0) {
+    done(address)
+    return
   }
+  lookupService(address, port, (error, name) => {
+    if (error !== null || name === address) done((flags & wsk.NI_NAMEREQD) === 0 ? address : undefined)
+    else done((flags & wsk.NI_NOFQDN) === 0 ? name : name.split('.')[0])
+  })
+}
+
+function serviceName(port: number, flags: number, done: (name: string) => void): void {
+  if ((flags & wsk.NI_NUMERICSERV) !== 0) {
+    done(String(port))
+    return
+  }
+  const wanted = (flags & wsk.NI_DGRAM) === 0 ? 'tcp' : 'udp'
+  services((all) => {
+    const found = all.find((service) => service.port === port && service.protocol === wanted)
+    done(found?.names[0] ?? String(port))
+  })
 }
