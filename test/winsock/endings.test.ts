@@ -212,7 +212,7 @@ test('a provider that is removed carries its open sockets to their end; new ones
 })
 
 describe('a process that ends', { timeout: 20_000 }, () => {
-  test('takes leave of the peers of its SAN connections: with their end, or a reset where bytes were unread or only looked at', async () => {
+  test('takes leave of the peers of its SAN connections: with their end, or a reset where bytes were unread or only looked at, or SO_LINGER is 0', async () => {
     const staying = program(loopback())
     const leaving = new Winsock({ switch: staying.switch, tcpip: tcpip() })
     valueOf(leaving.startup())
@@ -226,15 +226,17 @@ describe('a process that ends', { timeout: 20_000 }, () => {
     const [, ended] = await join()
     const [, reset] = await join()
     const [looking, looked] = await join()
+    const [abrupt, cut] = await join()
+    abrupt.setsockopt('SO_LINGER', 0)
     for (const far of [reset, looked]) await far.blocking.send(Buffer.from('unread'))
     while (!looking.recv(Buffer.alloc(6), MSG_PEEK).ok) await settle()
     assert.deepEqual(
       [leaving.connections().length, leaving.listeners().length, staying.winsock.listeners().length],
-      [3, 0, 1],
+      [4, 0, 1],
     )
     leaving.farewell()
     assert.equal((await readToEnd(ended)).toString(), 'last words')
-    for (const far of [reset, looked]) await assert.rejects(readToEnd(far), { code: 'WSAECONNRESET' })
+    for (const far of [reset, looked, cut]) await assert.rejects(readToEnd(far), { code: 'WSAECONNRESET' })
     leaving.cleanup()
   })
 

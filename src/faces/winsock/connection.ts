@@ -124,9 +124,9 @@ export class Connection implements StreamOwner {
     this.#leave(reset)
   }
 
-  /** The process ends; the kernel does the same for TCP/IP. */
-  farewell(): void {
-    if (this.provider !== 'tcpip') this.#leave(false)
+  /** The process ends; the kernel does the same for TCP/IP. @param reset As for {@link close}. */
+  farewell(reset: boolean): void {
+    if (this.provider !== 'tcpip') this.#leave(reset)
   }
 
   #leave(reset: boolean): void {

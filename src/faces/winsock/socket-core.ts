@@ -97,7 +97,7 @@ export abstract class SocketCore {
   }
   /** @internal The process ends. */
   farewell(): void {
-    this.connection?.farewell()
+    this.connection?.farewell(this.options.value('SO_LINGER') === 0)
   }
 
   protected move(event: WinsockEvent): void {

@@ -231,7 +231,11 @@ export class Connection implements StreamOwner {
 
   /** The process ends; the kernel does the same for TCP/IP. */
   farewell(): void {
-    if (this.arrived.provider !== 'tcpip') this.arrived.stream.close()
+    const { provider, stream } = this.arrived
+    if (provider === 'tcpip') return
+    // The stream does not know of what was indicated and not taken.
+    if (this.#receiver.backlog > 0) stream.reset()
+    else stream.close()
   }
 
   get idealBacklog(): number {
