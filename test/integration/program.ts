@@ -142,8 +142,14 @@ export class Program {
   }
 }
 
-/** Connects `client`, as `here`, to `server`, as `there`, over shared memory; both are programs that `obey` orders. */
-export async function joinOverShm(server: Program, client: Program, port: unknown): Promise<void> {
+/** Two programs that `obey` orders: a listener, and one that is connected to it over shared memory, as `here` and `there`. */
+export async function pairOverShm(
+  script: string,
+  test: TestContext,
+): Promise<readonly [server: Program, client: Program, port: unknown]> {
+  const server = new Program(script, { test, execArgv: [] })
+  const client = new Program(script, { test, execArgv: [] })
+  const { port } = await server.ask('listen')
   for (let attempt = 1; ; attempt += 1) {
     const accepting = server.ask('accept', { key: 'there' })
     const connected = await client.ask('connect', { key: 'here', port })
@@ -155,7 +161,7 @@ export async function joinOverShm(server: Program, client: Program, port: unknow
     }
     assert.equal(connected['provider'], 'shm', JSON.stringify(connected))
     assert.equal(accepted['provider'], 'shm', JSON.stringify(accepted))
-    return
+    return [server, client, port]
   }
 }
 

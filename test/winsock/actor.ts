@@ -1,19 +1,13 @@
 /** A program of Winsock that does as it is told and says what happened; no part of it is `node:net`. */
 import { SD_SEND, SockswitchError, winsock } from '../../src/winsock.ts'
 import type { WinsockSocket } from '../../src/winsock.ts'
-import { obey } from '../support/orders.ts'
+import { Kept, obey } from '../support/orders.ts'
 import { LOCAL, valueOf } from './pair.ts'
 
 const ws = winsock()
 valueOf(ws.startup())
-const sockets = new Map<unknown, WinsockSocket>()
+const sockets = new Kept<WinsockSocket>()
 let listener: WinsockSocket | undefined
-
-function the(key: unknown): WinsockSocket {
-  const socket = sockets.get(key)
-  if (socket === undefined) throw new Error(`Cannot find socket ${String(key)}`)
-  return socket
-}
 
 /** Who carries it, and why TCP/IP does. */
 function carrier({ connectionReport }: WinsockSocket): object {
@@ -40,18 +34,18 @@ obey({
     return carrier(socket)
   },
   async send({ key, bytes }) {
-    await the(key).blocking.send(Buffer.alloc(bytes as number, 'one of two processes, '))
+    await sockets.the(key).blocking.send(Buffer.alloc(bytes as number, 'one of two processes, '))
     return {}
   },
   async receive({ key, bytes }) {
-    return { length: await the(key).blocking.recv(Buffer.alloc(bytes as number)) }
+    return { length: await sockets.the(key).blocking.recv(Buffer.alloc(bytes as number)) }
   },
   /** Reads to the end, whichever end it is. */
   async drain({ key }) {
     const buffer = Buffer.alloc(1 << 16)
     let bytes = 0
     try {
-      for (let read = -1; read !== 0; bytes += read) read = await the(key).blocking.recv(buffer)
+      for (let read = -1; read !== 0; bytes += read) read = await sockets.the(key).blocking.recv(buffer)
       return { bytes, end: 'graceful' }
     } catch (error) {
       if (!(error instanceof SockswitchError)) throw error
@@ -59,11 +53,11 @@ obey({
     }
   },
   end({ key }) {
-    the(key).shutdown(SD_SEND)
+    sockets.the(key).shutdown(SD_SEND)
     return {}
   },
   close({ key }) {
-    the(key).closesocket()
+    sockets.the(key).closesocket()
     return {}
   },
   exit({ code }) {

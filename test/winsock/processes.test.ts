@@ -3,20 +3,18 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { describe, test } from 'node:test'
-import type { TestContext } from 'node:test'
 
 import { reportOf } from '../integration/command-line.ts'
-import { Program, joinOverShm } from '../integration/program.ts'
+import { Program, pairOverShm } from '../integration/program.ts'
+import type { ConnectionReport } from '../../src/switch/face.ts'
 import { beside } from '../support/app.ts'
 
 const WINSOCK = beside(import.meta.url, 'actor')
 
-async function pair(t: TestContext): Promise<readonly [server: Program, client: Program, port: unknown]> {
-  const server = new Program(WINSOCK, { test: t, execArgv: [] })
-  const client = new Program(WINSOCK, { test: t, execArgv: [] })
-  const { port } = await server.ask('listen')
-  await joinOverShm(server, client, port)
-  return [server, client, port]
+/** What carries a connection and why, the listener's port, and how much has come, or gone, through it. */
+function shown(row: ConnectionReport): unknown[] {
+  const [end, bytes] = row.direction === 'in' ? [row.local, row.bytesRead] : [row.remote, row.bytesWritten]
+  return [row.direction, row.provider, row.reason, end?.port, bytes]
 }
 
 describe('Winsock in processes of its own', () => {
@@ -26,7 +24,7 @@ describe('Winsock in processes of its own', () => {
         [0, 'graceful'],
         [1000, 'WSAECONNRESET'],
       ] as const) {
-        const [server, client] = await pair(t)
+        const [server, client] = await pairOverShm(WINSOCK, t)
         await server.ask('send', { key: 'there', bytes: 1000 })
         if (unread > 0) await client.ask('send', { key: 'here', bytes: unread })
         if (leave === 'kill') server.kill()
@@ -39,7 +37,7 @@ describe('Winsock in processes of its own', () => {
   }
 
   test('sockswitch ls shows the listeners and connections of a Winsock program, what carries them, and why', async (t) => {
-    const [server, client, port] = await pair(t)
+    const [server, client, port] = await pairOverShm(WINSOCK, t)
     const accepting = server.ask('accept', { key: 'stock' })
     const stock = connect(port as number, '127.0.0.1')
     t.after(() => stock.destroy())
@@ -52,31 +50,13 @@ describe('Winsock in processes of its own', () => {
       serving.listeners.map(({ local, providers }) => [local.port, providers]),
       [[port, ['tcpip', 'shm']]],
     )
-    assert.deepEqual(
-      serving.connections.map((row) => [
-        row.direction,
-        row.provider,
-        row.reason,
-        row.local?.port,
-        row.bytesRead,
-      ]),
-      [
-        ['in', 'shm', undefined, port, 10],
-        ['in', 'tcpip', 'peer-not-switched', port, 0],
-      ],
-    )
+    assert.deepEqual(serving.connections.map(shown), [
+      ['in', 'shm', undefined, port, 10],
+      ['in', 'tcpip', 'peer-not-switched', port, 0],
+    ])
     const connecting = await reportOf(client)
     assert.deepEqual(connecting.listeners, [])
-    assert.deepEqual(
-      connecting.connections.map((row) => [
-        row.direction,
-        row.provider,
-        row.reason,
-        row.remote?.port,
-        row.bytesWritten,
-      ]),
-      [['out', 'shm', undefined, port, 10]],
-    )
+    assert.deepEqual(connecting.connections.map(shown), [['out', 'shm', undefined, port, 10]])
     await client.ask('close', { key: 'here' })
     assert.deepEqual((await reportOf(client)).connections, [])
   })

@@ -1,19 +1,13 @@
 /** A program of Winsock Kernel that does as it is told and says what happened; no part of it is `node:net`. */
 import { WskApplication, WskError, sockAddr, statusName, wsk } from '../../src/wsk.ts'
 import type { Connection, Listener } from '../../src/wsk.ts'
-import { obey } from '../support/orders.ts'
+import { Kept, obey } from '../support/orders.ts'
 import type { Orders } from '../support/orders.ts'
 
 const provider = wsk()
 const application = new WskApplication(provider)
-const connections = new Map<unknown, Connection>()
+const connections = new Kept<Connection>()
 let listener: Listener | undefined
-
-function the(key: unknown): Connection {
-  const connection = connections.get(key)
-  if (connection === undefined) throw new Error(`Cannot find connection ${String(key)}`)
-  return connection
-}
 
 /** Who carries each connection, the last one last. */
 function carriers(): { readonly provider: string; readonly reason?: string }[] {
@@ -35,31 +29,31 @@ const orders: Orders = {
     return carriers().at(-1) ?? {}
   },
   async send({ key, bytes }) {
-    await the(key).send(Buffer.alloc(bytes as number, 'one of two processes, '))
+    await connections.the(key).send(Buffer.alloc(bytes as number, 'one of two processes, '))
     return {}
   },
   async receive({ key, bytes }) {
     const wanted = Buffer.alloc(bytes as number, 'one of two processes, ')
     const got = Buffer.alloc(wanted.length)
-    const length = await the(key).receive(got)
+    const length = await connections.the(key).receive(got)
     return { length, same: got.equals(wanted) }
   },
   /** Sends back whatever comes, to the end; then ends, and closes. */
   async echo({ key }) {
     let bytes = 0
-    for await (const piece of the(key)) {
+    for await (const piece of connections.the(key)) {
       bytes += piece.length
-      await the(key).send(piece)
+      await connections.the(key).send(piece)
     }
-    await the(key).end()
-    await the(key).close()
+    await connections.the(key).end()
+    await connections.the(key).close()
     return { bytes }
   },
   /** Reads to the end, whichever end it is. */
   async drain({ key }) {
     let bytes = 0
     try {
-      for await (const piece of the(key)) bytes += piece.length
+      for await (const piece of connections.the(key)) bytes += piece.length
       return { bytes, end: 'graceful' }
     } catch (error) {
       if (!(error instanceof WskError)) throw error
@@ -67,11 +61,11 @@ const orders: Orders = {
     }
   },
   async end({ key }) {
-    await the(key).end()
+    await connections.the(key).end()
     return {}
   },
   async close({ key }) {
-    await the(key).close()
+    await connections.the(key).close()
     return {}
   },
   async stop() {

@@ -7,7 +7,7 @@ import { describe, test } from 'node:test'
 import type { TestContext } from 'node:test'
 
 import { reportOf } from '../integration/command-line.ts'
-import { ATTEMPTS, Program, joinOverShm } from '../integration/program.ts'
+import { ATTEMPTS, Program, pairOverShm } from '../integration/program.ts'
 import { beside } from '../support/app.ts'
 
 const WSK = beside(import.meta.url, 'actor')
@@ -16,17 +16,9 @@ const MUCH = 3_000_000
 
 const wskProgram = (t: TestContext): Program => new Program(WSK, { test: t, execArgv: [] })
 
-async function pair(t: TestContext): Promise<readonly [server: Program, client: Program, port: unknown]> {
-  const server = wskProgram(t)
-  const client = wskProgram(t)
-  const { port } = await server.ask('listen')
-  await joinOverShm(server, client, port)
-  return [server, client, port]
-}
-
 describe('WSK in processes of its own', () => {
   test('C1 WSK with WSK over shared memory: bytes both ways, both ends, and a clean stop', async (t) => {
-    const [server, client] = await pair(t)
+    const [server, client] = await pairOverShm(WSK, t)
     for (const [from, to, key] of [
       [client, server, ['here', 'there']],
       [server, client, ['there', 'here']],
@@ -49,7 +41,7 @@ describe('WSK in processes of its own', () => {
   })
 
   test('C1 a WSK listener serves WSK, switched node:net and stock node:net at once', async (t) => {
-    const [server, client, port] = await pair(t)
+    const [server, client, port] = await pairOverShm(WSK, t)
     const echoing = server.ask('echo', { key: 'there' })
     const accepting = server.ask('accept', { key: 'net' })
     const net = new Program(NET, { test: t })
@@ -108,7 +100,7 @@ describe('WSK in processes of its own', () => {
 
   test('a WSK program that exits ends its streams; so does one that is killed', async (t) => {
     for (const leave of ['exit', 'kill'] as const) {
-      const [server, client] = await pair(t)
+      const [server, client] = await pairOverShm(WSK, t)
       await server.ask('send', { key: 'there', bytes: 1000 })
       if (leave === 'kill') server.kill()
       else void server.ask('exit', { code: 0 }).catch(() => undefined)
@@ -120,7 +112,7 @@ describe('WSK in processes of its own', () => {
 
   test('a WSK program that ends with bytes unread resets, whichever way it ends', async (t) => {
     for (const leave of ['exit', 'kill'] as const) {
-      const [server, client] = await pair(t)
+      const [server, client] = await pairOverShm(WSK, t)
       await client.ask('send', { key: 'here', bytes: 1000 })
       if (leave === 'kill') server.kill()
       else void server.ask('exit', { code: 0 }).catch(() => undefined)
@@ -141,7 +133,7 @@ describe('WSK in processes of its own', () => {
   })
 
   test('sockswitch ls shows the listeners and connections of a WSK program, what carries them, and why', async (t) => {
-    const [server, client, port] = await pair(t)
+    const [server, client, port] = await pairOverShm(WSK, t)
     const accepting = server.ask('accept', { key: 'stock' })
     const stock = connect(port as number, '127.0.0.1')
     t.after(() => stock.destroy())
