@@ -12,6 +12,26 @@ namespace {
 // Far fewer than may be under way, so that whoever waits for room hears of it.
 constexpr uint32_t kTransmissionsPerReport = 16;
 
+// What libfabric is told of bytes that go between one place here and one at the peer. Points into itself.
+struct Transfer {
+  Transfer(void* memory, size_t length, fid_mr* region, uint64_t address, uint64_t key, void* context)
+      : here{memory, length}, descriptor(region == nullptr ? nullptr : fi_mr_desc(region)), there{address, length, key} {
+    message.msg_iov = &here;
+    message.desc = &descriptor;
+    message.iov_count = 1;
+    message.rma_iov = &there;
+    message.rma_iov_count = 1;
+    message.context = context;
+  }
+  Transfer(const Transfer&) = delete;
+  Transfer& operator=(const Transfer&) = delete;
+
+  iovec here;
+  void* descriptor;
+  fi_rma_iov there;
+  fi_msg_rma message{};
+};
+
 }  // namespace
 
 FabricLink::FabricLink(Fabric* fabric, fi_info* info, bool opener) : fabric_(fabric), info_(info), opener_(opener) {}
@@ -131,17 +151,8 @@ int FabricLink::Write(uint32_t offset, uint32_t length) {
   Operation* operation = &writes_[writes_posted_ % writes_.size()];
   operation->sends = sends_posted_;
   operation->writes = writes_posted_ + 1;
-  iovec part{memory_ + ArenaAt() + offset, length};
-  void* descriptor = fi_mr_desc(local_);
-  fi_rma_iov place{peer_address_ + offset, length, peer_key_};
-  fi_msg_rma transmission{};
-  transmission.msg_iov = &part;
-  transmission.desc = &descriptor;
-  transmission.iov_count = 1;
-  transmission.rma_iov = &place;
-  transmission.rma_iov_count = 1;
-  transmission.context = &operation->context;
-  ssize_t status = fi_writemsg(endpoint_, &transmission, Reports() ? FI_COMPLETION : 0);
+  Transfer transfer(memory_ + ArenaAt() + offset, length, local_, peer_address_ + offset, peer_key_, &operation->context);
+  ssize_t status = fi_writemsg(endpoint_, &transfer.message, Reports() ? FI_COMPLETION : 0);
   if (status == -FI_EAGAIN) fabric_->stats().full++;
   if (status != 0) return static_cast<int>(status);
   posted_++;
@@ -172,17 +183,8 @@ int FabricLink::Read(void* target, size_t length, uint64_t address, uint64_t key
     if (error == 0) error = fi_mr_reg(domain_, target, length, FI_READ, 0, requested, 0, &region, nullptr);
     if (error != 0) return error;
   }
-  iovec part{target, length};
-  void* descriptor = region == nullptr ? nullptr : fi_mr_desc(region);
-  fi_rma_iov place{address, length, key};
-  fi_msg_rma transmission{};
-  transmission.msg_iov = &part;
-  transmission.desc = &descriptor;
-  transmission.iov_count = 1;
-  transmission.rma_iov = &place;
-  transmission.rma_iov_count = 1;
-  transmission.context = &reads_[number].context;
-  ssize_t status = fi_readmsg(endpoint_, &transmission, FI_COMPLETION);
+  Transfer transfer(target, length, region, address, key, &reads_[number].context);
+  ssize_t status = fi_readmsg(endpoint_, &transfer.message, FI_COMPLETION);
   if (status == -FI_EAGAIN) fabric_->stats().full++;
   if (status != 0) {
     if (region != nullptr) fi_close(&region->fid);
