@@ -15,7 +15,7 @@ namespace {
 // The interface this code was written against, whatever the library is.
 constexpr uint32_t kVersion = FI_VERSION(1, 17);
 constexpr size_t kMaxPrivateBytes = 256;
-// Looks at the completion queues between two at the event queue, while nothing asks for one.
+// Looks at the completion queues between two at the event queue, while the loop does not sleep.
 constexpr uint32_t kLooksPerEventRead = 32;
 constexpr size_t kCompletionsPerRead = 16;
 
@@ -259,11 +259,10 @@ bool Fabric::Fill() {
   if (batch_.consumed != batch_.produced) return true;
   batch_.consumed = batch_.produced = 0;
   if (events_ == nullptr) return false;
-  for (FabricLink* link : open_links_) {
-    if (Room() < 2 * EventsPerLook()) return true;
-    ReadCompletions(link);
-  }
-  if (batch_.produced > 0) return true;
+  // Room stays for what connections tell. Links that there is none for come first at the next look.
+  auto next = open_links_.begin();
+  while (next != open_links_.end() && Room() >= 3 * EventsPerLook()) ReadCompletions(*next++);
+  std::rotate(open_links_.begin(), next, open_links_.end());
   if (looks_++ % kLooksPerEventRead == 0) ReadEvents();
   return batch_.produced > 0;
 }
