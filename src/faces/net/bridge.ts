@@ -1,7 +1,7 @@
 import net from 'node:net'
 import type { Stream, WsaCode } from '../../spi/index.ts'
 import type { Connection } from './connection.ts'
-import { uvError } from './errnos.ts'
+import { UV_ECANCELED, uvError } from './errnos.ts'
 import { showAddress } from './graft.ts'
 import type { Internals, TcpHandle } from './internals.ts'
 import type { DetachedWrite, WriteDone } from './pending-write.ts'
@@ -67,18 +67,23 @@ export class Bridge {
     const session = this.#session
     const inner = this.#inner
     let waiting: { chunk: Uint8Array; offset: number; done: WriteDone }[] = []
+    const giveUp = (status: number): void => {
+      const lost = waiting
+      waiting = []
+      for (const { done } of lost) done(status)
+    }
     const flush = (): void => {
       for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
         const taken = session.write([next.chunk], 0, next.offset)
         if (taken >= 0) next.offset += taken
         if (taken >= 0 && next.offset < next.chunk.length) return
-        waiting.shift()
-        next.done(taken < 0 ? uvError(-taken as WsaCode) : 0)
         if (taken < 0) {
-          waiting = []
+          giveUp(uvError(-taken as WsaCode))
           inner.destroy()
           return
         }
+        waiting.shift()
+        next.done(0)
       }
       if (!inner.isPaused() || inner.readableEnded) return
       inner.resume()
@@ -126,6 +131,7 @@ export class Bridge {
     inner.on('close', () => {
       if (waiting.length > 0 || !this.#ended) session.reset()
       else session.close()
+      giveUp(UV_ECANCELED)
       release()
     })
     receive()

@@ -30,6 +30,8 @@ export class HandOver {
   readonly #nonce = randomBytes(16).toString('hex')
   readonly #over: (how: 'moved' | 'bridged') => void
   #state: HandOverState = 'offered'
+  /** Our descriptor is closed. */
+  #isReleased = false
   #heard = Buffer.alloc(0)
   #timer: NodeJS.Timeout | undefined
   #watch: NodeJS.Timeout | undefined
@@ -82,6 +84,7 @@ export class HandOver {
   /** Our descriptor is closed: the other process has taken the message, or never will. */
   released(): void {
     clearInterval(this.#watch)
+    this.#isReleased = true
     if (this.#state === 'offered' || this.#state === 'kept') this.#bridge()
   }
 
@@ -161,6 +164,7 @@ export class HandOver {
     this.#end.inner.write(
       encodeCargo({ ...this.#facts(false), session: NOTHING, unsent: NOTHING, ends: false }),
     )
+    if (this.#isReleased) this.#bridge()
   }
 
   #facts(moved: boolean): Omit<Cargo, 'session' | 'unsent' | 'ends'> {
