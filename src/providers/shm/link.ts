@@ -166,6 +166,7 @@ export class Link implements Notifiable {
     // What we asked for before the peer could be rung.
     this.#bell?.ring()
     this.#catchUp()
+    this.#closeWhenIdle()
   }
 
   // --- the channel --------------------------------------------------------------------------------------------------
@@ -305,16 +306,21 @@ export class Link implements Notifiable {
 
   /** The slot may be used again. */
   free(id: number): void {
-    const opens = this.role === 'opener' && this.#state === 'up'
-    this.#slots.free(id, opens)
-    if (this.held > 0) return
+    this.#slots.free(id, this.#opens)
     this.#releaseWhenUnheld()
-    if (opens) this.#closeWhenIdle()
+    this.#closeWhenIdle()
   }
 
+  /** Connections can be asked for. */
+  get #opens(): boolean {
+    return this.role === 'opener' && this.#state === 'up'
+  }
+
+  // What its opener does not use, or never has, is not kept for ever.
   #closeWhenIdle(): void {
+    if (!this.#opens || this.held > 0) return
     this.#cancelIdle = this.#host.clock.after(this.#host.limits.idleLinkMs, () => {
-      if (this.held === 0) this.fail(WSA.WSA_OPERATION_ABORTED)
+      this.fail(WSA.WSA_OPERATION_ABORTED)
     })
   }
 
