@@ -1,11 +1,4 @@
-import type {
-  AddressFamily,
-  Overlapped,
-  SocketAddress,
-  Status,
-  Stream,
-  StreamOwner,
-} from '../../spi/index.ts'
+import type { AddressFamily, Overlapped, Status, StreamOwner } from '../../spi/index.ts'
 import { WSA } from '../../spi/index.ts'
 import { shownIn } from '../../switch/addresses.ts'
 import { connectionReport } from '../../switch/face.ts'
@@ -22,9 +15,10 @@ import { TransmitFile } from './transmit-file.ts'
 import type { FileSource, Stretch } from './transmit-file.ts'
 import { sessionOf } from './session-of.ts'
 
-/** What a connected socket has: both directions, and both names as the family of the socket shows them. */
+/** What a connected socket has: what carries it, and both directions. */
 export class Connection implements StreamOwner {
-  readonly #carried: Carried
+  /** With both names as the family of the socket shows them. */
+  readonly carried: Carried
   /** In ms, of the clock. */
   readonly since: number
   readonly sending: Sending
@@ -41,7 +35,7 @@ export class Connection implements StreamOwner {
     carried: Carried,
   ) {
     const { stream, local, remote } = carried
-    this.#carried = { ...carried, local: shownIn(family, local), remote: shownIn(family, remote) }
+    this.carried = { ...carried, local: shownIn(family, local), remote: shownIn(family, remote) }
     this.since = home.clock.now()
     this.#events = events
     this.#completion = home.completion
@@ -58,20 +52,8 @@ export class Connection implements StreamOwner {
     })
   }
 
-  get stream(): Stream {
-    return this.#carried.stream
-  }
-  get provider(): string {
-    return this.#carried.provider
-  }
-  get local(): SocketAddress {
-    return this.#carried.local
-  }
-  get remote(): SocketAddress {
-    return this.#carried.remote
-  }
   get report(): ConnectionReport {
-    return connectionReport(this.#carried)
+    return connectionReport(this.carried)
   }
 
   readable(): void {
@@ -126,11 +108,12 @@ export class Connection implements StreamOwner {
 
   /** The process ends; the kernel does the same for TCP/IP. @param reset As for {@link close}. */
   farewell(reset: boolean): void {
-    if (this.provider !== 'tcpip') this.#leave(reset)
+    if (this.carried.provider !== 'tcpip') this.#leave(reset)
   }
 
   #leave(reset: boolean): void {
-    if (reset || this.receiving.hasPeeked) this.stream.reset()
-    else this.stream.close()
+    const { stream } = this.carried
+    if (reset || this.receiving.hasPeeked) stream.reset()
+    else stream.close()
   }
 }

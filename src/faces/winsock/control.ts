@@ -53,7 +53,7 @@ export class Control implements OptionHost {
 
   apply(option: OptionName, value: number): Status {
     const { state, lower, connection } = this.#socket.now()
-    const stream = connection?.stream
+    const stream = connection?.carried.stream
     switch (option) {
       case 'SO_KEEPALIVE':
       case 'TCP_NODELAY':
@@ -99,7 +99,7 @@ export class Control implements OptionHost {
       case 'SIOCATMARK':
         return connection === undefined
           ? failure(row.error)
-          : success(sessionOf(connection.stream)?.atMark ?? true)
+          : success(sessionOf(connection.carried.stream)?.atMark ?? true)
       case 'SIO_ADDRESS_LIST_QUERY':
         return success(hostAddresses(this.#socket.family))
       case 'SIO_GET_EXTENSION_FUNCTION_POINTER':

@@ -81,7 +81,7 @@ export abstract class SocketCore {
   }
   /** Who carries the connection: the name of a SAN provider, or `tcpip`. */
   get provider(): string | undefined {
-    return this.connection?.provider
+    return this.connection?.carried.provider
   }
 
   /** @internal What `sockswitch ls` shows of it. */
@@ -133,20 +133,20 @@ export abstract class SocketCore {
 
   getsockname(): Result<SocketAddress> {
     if (this.closed) return failure(WSA.WSAENOTSOCK)
-    if (this.connection !== undefined) return success(this.connection.local)
+    if (this.connection !== undefined) return success(this.connection.carried.local)
     return this.lower.made?.host.localAddress() ?? failure(WSA.WSAEINVAL)
   }
 
   getpeername(): Result<SocketAddress> {
     const open = this.open()
-    return open.ok ? success(open.value.remote) : open
+    return open.ok ? success(open.value.carried.remote) : open
   }
 
   /** Both names of a socket that AcceptEx has connected. @source GetAcceptExSockaddrs */
   getAcceptExSockaddrs(): Result<{ readonly local: SocketAddress; readonly remote: SocketAddress }> {
     const open = this.open()
     if (!open.ok) return open
-    const { local, remote } = open.value
+    const { local, remote } = open.value.carried
     return success({ local, remote })
   }
 
