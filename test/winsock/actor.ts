@@ -56,6 +56,11 @@ obey({
     sockets.the(key).shutdown(SD_SEND)
     return {}
   },
+  /** From here on its end is a reset. */
+  abrupt({ key }) {
+    sockets.the(key).setsockopt('SO_LINGER', 0)
+    return {}
+  },
   close({ key }) {
     sockets.the(key).closesocket()
     return {}

@@ -36,6 +36,14 @@ describe('Winsock in processes of its own', () => {
     })
   }
 
+  test('a program that exits resets connections with SO_LINGER 0, which nobody but itself can tell its peer', async (t) => {
+    const [server, client] = await pairOverShm(WINSOCK, t)
+    await server.ask('abrupt', { key: 'there' })
+    void server.ask('exit', { code: 0 }).catch(() => undefined)
+    await server.exit()
+    assert.equal((await client.ask('drain', { key: 'here' }))['end'], 'WSAECONNRESET')
+  })
+
   test('sockswitch ls shows the listeners and connections of a Winsock program, what carries them, and why', async (t) => {
     const [server, client, port] = await pairOverShm(WINSOCK, t)
     const accepting = server.ask('accept', { key: 'stock' })
