@@ -79,6 +79,7 @@ export interface WskClientConnectionDispatch {
   /**
    * Bytes have arrived; with `dataIndication` null the socket is dead.
    *
+   * @param dataIndication the client's own copy; what is not taken comes again as the callback left it.
    * @param bytesAccepted how many are taken, all unless said otherwise; counts with `STATUS_SUCCESS` only.
    * @returns `STATUS_SUCCESS`, `STATUS_PENDING` to keep the list until WskRelease, or `STATUS_DATA_NOT_ACCEPTED`.
    */
