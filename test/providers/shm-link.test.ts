@@ -81,9 +81,9 @@ test('a link ends when it was not used for so long, and no sooner', async () => 
       far?.close()
       attempt.socket.close()
       await eventually(
-        () => clock.pending > 0,
+        () => clock.pending > 0 && [...acceptor.links].every(({ held }) => held === 0),
         WAIT_MS,
-        () => 'the link to be idle',
+        () => 'both ends of the link to be idle',
       )
     }
   }
@@ -91,7 +91,7 @@ test('a link ends when it was not used for so long, and no sooner', async () => 
   clock.advance(2 * idleLinkMs)
   assert.equal(links(opener), 1)
   await first()
-  assert.equal(farClock.pending, 0, 'which is the opener to say')
+  assert.equal(farClock.pending, 0, 'its opener says when it ends')
   clock.advance(idleLinkMs - 1)
   const second = await use()
   clock.advance(2 * idleLinkMs)
