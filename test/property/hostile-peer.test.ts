@@ -22,6 +22,8 @@ type Deed =
   | { readonly kind: 'signal' | 'vanish' | 'readEnd' | 'shutdown' }
   /** The peer asks us to stand still, or says that it does. */
   | { readonly kind: 'ask' | 'answer' }
+  /** The peer has a next owner, over new memory, where we stand still; who then says that it goes on. */
+  | { readonly kind: 'renew' | 'resume' }
   /** We want to move to another process, which the provider can do or not, or think better of it. */
   | { readonly kind: 'suspend'; readonly isPossible: boolean }
   | { readonly kind: 'withdraw' }
@@ -67,6 +69,8 @@ const deed: fc.Arbitrary<Deed> = fc.oneof(
     arbitrary: fc.constantFrom<Deed>(
       { kind: 'ask' },
       { kind: 'answer' },
+      { kind: 'renew' },
+      { kind: 'resume' },
       { kind: 'suspend', isPossible: true },
       { kind: 'suspend', isPossible: false },
       { kind: 'withdraw' },
@@ -87,6 +91,12 @@ const deed: fc.Arbitrary<Deed> = fc.oneof(
   },
 )
 
+const SAID = {
+  ask: layout.FLAG_SUSPEND,
+  answer: layout.FLAG_SUSPENDED,
+  resume: layout.FLAG_RESUMED,
+} as const
+
 /** Who goes first in the end: we close, or the peer's process ends. */
 type Order = 'closes first' | 'closes last'
 
@@ -103,7 +113,7 @@ class Suspect {
   })
   readonly session: Session
   readonly end: End
-  readonly #shadow: Uint8Array
+  #shadow: Uint8Array
   readonly #ambushes: (() => void)[] = []
   /** Hand-overs and large sends that were begun, and not withdrawn; and those that have ended. */
   #begun = 0
@@ -113,8 +123,6 @@ class Suspect {
 
   /** @param rdma Of our provider, and of the peer's. */
   constructor(rdma: RdmaLimits | undefined) {
-    const { offset, length } = this.socket.receiveRegion
-    this.socket.receiveRegion.bytes.fill(INSIDE, offset + layout.HEADER_BYTES, offset + length)
     for (const [descriptor, bytes] of [
       [0, 4096],
       [1, 16_384],
@@ -124,7 +132,7 @@ class Suspect {
       region.bytes.fill(INSIDE, region.offset, region.offset + bytes)
       this.socket.peerRegions.set(descriptor, region)
     }
-    this.#shadow = this.socket.receiveRegion.bytes.slice()
+    this.#shadow = this.#fill()
     this.session = new Session({
       socket: this.socket,
       memory: { send: this.socket.send, receive: this.socket.receiveRegion },
@@ -137,6 +145,28 @@ class Suspect {
       if (this.session.state === 'reset') this.#knows = true
     }
     this.socket.onCall = () => this.#ambushes.shift()?.()
+  }
+
+  /** Fills what the peer may be read in; answers how it is now. */
+  #fill(): Uint8Array {
+    const { bytes, offset, length } = this.socket.receiveRegion
+    return bytes.fill(INSIDE, offset + layout.HEADER_BYTES, offset + length).slice()
+  }
+
+  /** New memory takes the place of the old, which is gone. */
+  #renew(): void {
+    this.#assertIntact()
+    const before = [this.socket.send.bytes, this.socket.receiveRegion.bytes]
+    this.socket.renew()
+    for (const { buffer } of before) structuredClone(buffer, { transfer: [buffer as ArrayBuffer] })
+    this.#shadow = this.#fill()
+  }
+
+  #assertIntact(): void {
+    const { socket } = this
+    assert.ok(isIntact(socket.send), 'written beside the send region')
+    assert.ok(socket.registered.every(isIntact), 'written beside a ring')
+    assert.ok(Buffer.from(this.#shadow).equals(socket.receiveRegion.bytes), "written into the peer's region")
   }
 
   #scribble(index: number, to: number): void {
@@ -158,12 +188,13 @@ class Suspect {
       case 'signal':
         this.socket.complete(0)
         break
+      case 'renew':
+        if ((this.socket.said(layout.FLAGS) & layout.FLAG_SUSPENDED) !== 0) this.#renew()
+        break
       case 'ask':
       case 'answer':
-        this.#scribble(
-          layout.FLAGS,
-          layout.FLAG_OPEN | (deed.kind === 'ask' ? layout.FLAG_SUSPEND : layout.FLAG_SUSPENDED),
-        )
+      case 'resume':
+        this.#scribble(layout.FLAGS, layout.FLAG_OPEN | SAID[deed.kind])
         this.#scribble(layout.NEWS, 1)
         this.socket.complete(0)
         break
@@ -214,9 +245,7 @@ class Suspect {
   /** Whatever happened, we have touched only what is ours, and can close. */
   conclude(order: Order): void {
     const { socket } = this
-    assert.ok(isIntact(socket.send), 'written beside the send region')
-    assert.ok(socket.registered.every(isIntact), 'written beside a ring')
-    assert.ok(Buffer.from(this.#shadow).equals(socket.receiveRegion.bytes), "written into the peer's region")
+    this.#assertIntact()
     if (order === 'closes last') this.#die()
     // One that stands still for a peer that lives is there for the peer's next owner, and goes when nobody else can come.
     const isAwaited = this.session.isMoving && socket.posted !== undefined

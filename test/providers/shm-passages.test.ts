@@ -9,6 +9,7 @@ import { Passages } from '../../src/providers/shm/passages.ts'
 import type { PassageHost } from '../../src/providers/shm/passages.ts'
 import { WSA, failure } from '../../src/spi/index.ts'
 import type { Result } from '../../src/spi/index.ts'
+import { FakeClock } from '../switch/fake-clock.ts'
 
 /** Alive, and not this test's business. */
 const PEER_PID = process.ppid
@@ -56,3 +57,20 @@ for (const [which, link] of [
     assert.deepEqual(knock({ answers: PEER_PID + 1, link }), failure(WSA.WSAEINVALIDPROVIDER))
   })
 }
+
+test('whoever gives it up before the first look waits for nothing any more', () => {
+  const jobs: (() => void)[] = []
+  const clock = new FakeClock()
+  const host = {
+    links: [],
+    limits: DEFAULT_LIMITS,
+    clock,
+    turns: { schedule: (job: () => void) => jobs.push(job) },
+    native: { listen: () => -1 },
+  } as unknown as PassageHost
+  const passage = { processId: process.pid, peerPid: PEER_PID, ticket: drawTicket() }
+  const giveUp = new Passages(host).knock(passage, new Set(), () => assert.fail('it was given up'))
+  giveUp()
+  for (const job of jobs) job()
+  assert.equal(clock.pending, 0)
+})

@@ -49,8 +49,8 @@ export function isIntact({ bytes, offset, length }: MemoryRegion): boolean {
  */
 export class FakeSocket implements SanSocket {
   readonly limits: ProviderLimits
-  readonly send: RegisteredMemory
-  readonly receiveRegion: MemoryRegion
+  send: RegisteredMemory
+  receiveRegion: MemoryRegion
   /** The rings registered and not given back. */
   readonly registered: RegisteredMemory[] = []
   /** The peer's further regions, by descriptor. */
@@ -70,6 +70,7 @@ export class FakeSocket implements SanSocket {
   #callsLeft = CALLS_AT_MOST
   #event: EventObject | null = null
   #events: NetworkEvents = { mask: 0, connectStatus: 0 }
+  #memory: ConnectionMemory
   #descriptors = 0
   #isClosed = false
 
@@ -77,6 +78,15 @@ export class FakeSocket implements SanSocket {
     this.limits = limits
     this.send = { ...guarded(limits.regionBytes), descriptor: 0 }
     this.receiveRegion = guarded(limits.regionBytes)
+    this.#memory = { send: this.send, receive: this.receiveRegion }
+  }
+
+  /** The peer has a next owner, with whom there is new memory. */
+  renew(): void {
+    this.send = { ...guarded(this.limits.regionBytes), descriptor: 0 }
+    this.receiveRegion = guarded(this.limits.regionBytes)
+    this.#memory = { send: this.send, receive: this.receiveRegion }
+    this.registered.length = 0
   }
 
   get isClosed(): boolean {
@@ -167,7 +177,7 @@ export class FakeSocket implements SanSocket {
 
   memory(): Result<ConnectionMemory> {
     this.#call('memory')
-    return success({ send: this.send, receive: this.receiveRegion })
+    return success(this.#memory)
   }
 
   registerMemory(bytes: number): Result<RegisteredMemory> {

@@ -373,6 +373,28 @@ describe('a hostile peer of whom a hand-over is', () => {
     assertReset(target)
   })
 
+  test('the wish, and who goes when the memory where we stood still is gone: the owner hears of the reset', () => {
+    const target = victim()
+    const { socket, session, end } = target
+    socket.scribble(layout.NEWS, 1)
+    say(target, layout.FLAG_SUSPEND)
+    assert.equal(session.isMoving, true)
+    end.readableCalls = 0
+    const before = [socket.send.bytes, socket.receiveRegion.bytes]
+    socket.renew()
+    for (const { buffer } of before) structuredClone(buffer, { transfer: [buffer as ArrayBuffer] })
+    assert.deepEqual(
+      [session.available, session.write([Buffer.from('x')]), session.readEnd()],
+      [0, 0, 'more'],
+    )
+    socket.complete(WSA.WSAECONNRESET)
+    assert.deepEqual([end.readableCalls, end.writableCalls], [1, 1])
+    assert.equal(session.write([Buffer.from('x')]), -WSA.WSAECONNRESET)
+    assert.equal(session.readEnd(), 'reset')
+    session.close()
+    assert.equal(socket.isClosed, true)
+  })
+
   test('asked, and who has reset the connection: it fails', () => {
     const target = victim()
     const results = suspend(target)

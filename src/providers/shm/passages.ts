@@ -114,6 +114,7 @@ export class Passages {
     }
     // Nobody tells us that the peer has died.
     const look = (): void => {
+      if (isOver) return
       cancelTimer = clock.after(LOOK_MS, look)
       knock()
     }

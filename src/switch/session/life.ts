@@ -80,11 +80,13 @@ export class Life {
   }
 
   // The kernel closes the sockets of a process that dies: with a reset where nobody had accepted them yet, or where bytes were
-  // unread, else with an end. Where the transport failed, an end would be a guess.
+  // unread, else with an end. Where the transport failed, an end would be a guess; so it would where nobody has come for the
+  // peer's side, and our own memory may be gone by then.
   #died(flags: number): boolean {
     if (this.#peer === 'there' || (flags & layout.FLAG_CLOSED) !== 0) return false
+    if (this.#peer === 'lost' || this.#halves.standsStill) return true
     const wasTaken = (flags & layout.FLAG_OPEN) !== 0
-    return this.#peer === 'lost' || !wasTaken || this.#halves.sender.unread || this.#halves.isExposed
+    return !wasTaken || this.#halves.sender.unread || this.#halves.isExposed
   }
 
   readEnd(): 'more' | 'end' | 'reset' {
@@ -92,11 +94,11 @@ export class Life {
     if (!this.canRead) return 'reset'
     // Gone first, then flags, then bytes: each may only have been set after the next.
     const gone = this.#peer !== 'there'
-    const { sender, receiver, standsStill } = this.#halves
+    const { sender, receiver } = this.#halves
     const { flags } = receiver
     if (receiver.available > 0) return 'more'
     if (receiver.broken || sender.broken) this.violated()
-    else if (this.wasCut(flags) || (gone && standsStill)) this.move('reset')
+    else if (this.wasCut(flags)) this.move('reset')
     else if (gone || (flags & layout.FLAG_END) !== 0) this.move('remoteEnd')
     else return 'more'
     return this.readEnd()
