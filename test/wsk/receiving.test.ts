@@ -530,6 +530,9 @@ describe('WSK receiving', () => {
     made.value.send(Buffer.from('before'))
     made.value.send(Buffer.from('!'), MSG_OOB)
     made.value.send(Buffer.from('behind'))
+    // All of it is there: nothing will be told that could make it go on.
+    await station.arrived(far, 6)
+    await turns()
     const buffer = Buffer.alloc(12)
     const whole = receive(far, wsk.wskBuf(buffer), wsk.WSK_FLAG_WAITALL)
     assert.equal((await whole.outcome).information, 12)
