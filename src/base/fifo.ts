@@ -58,6 +58,14 @@ export class Fifo<T> {
     return found
   }
 
+  /** Takes out whatever does not `stay`. */
+  keep(stays: (item: T) => boolean): void {
+    for (let left = this.#length; left > 0; left--) {
+      const item = this.shift() as T
+      if (stays(item)) this.push(item)
+    }
+  }
+
   #grow(): void {
     const { length } = this.#ring
     const ring = [...this.#ring.slice(this.#head), ...this.#ring.slice(0, this.#head)]

@@ -5,12 +5,12 @@ import fc from 'fast-check'
 import { Fifo } from '../../src/base/fifo.ts'
 
 type Step =
-  | { readonly kind: 'push' | 'take'; readonly item: number }
+  | { readonly kind: 'push' | 'take' | 'keepBelow'; readonly item: number }
   /** Many at once, so that it moves its items together. */
   | { readonly kind: 'pushMany' | 'shiftMany'; readonly count: number }
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  fc.record({ kind: fc.constantFrom('push', 'take'), item: fc.integer({ min: 0, max: 20 }) }),
+  fc.record({ kind: fc.constantFrom('push', 'take', 'keepBelow'), item: fc.integer({ min: 0, max: 20 }) }),
   fc.record({ kind: fc.constant('shiftMany'), count: fc.integer({ min: 1, max: 3 }) }),
   fc.record({ kind: fc.constantFrom('pushMany', 'shiftMany'), count: fc.integer({ min: 1, max: 3000 }) }),
 )
@@ -35,6 +35,10 @@ test('a Fifo gives back what it was given, in order, however many come and go at
             if (at >= 0) model.splice(at, 1)
             break
           }
+          case 'keepBelow':
+            fifo.keep((item) => item < each.item)
+            model = model.filter((item) => item < each.item)
+            break
           case 'pushMany':
             for (let i = 0; i < each.count; i++) {
               fifo.push(i % 23)

@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 
 import * as wsk from '../../src/faces/wsk/index.ts'
 import { Station, begin, outcomeOf, overEach, turns } from './station.ts'
+
+// As --expose-gc does, in a process that is running.
+setFlagsFromString('--expose-gc')
+globalThis.gc ??= runInNewContext('gc') as NodeJS.GCFunction
 
 describe('IRPs', () => {
   overEach(
@@ -155,6 +161,40 @@ describe('IRPs', () => {
       assert.deepEqual([status, information], [wsk.STATUS_SUCCESS, 5])
     },
   )
+
+  test('what is cancelled while it waits is forgotten, whatever waits before it', async (t) => {
+    const station = new Station(t, 'loopback')
+    const { socket: listener } = await station.listener()
+    const [near] = await station.pair()
+    const kept: WeakRef<object>[] = []
+    let told = 0
+    const giveUp = <T>(start: (irp: wsk.Irp<T>) => unknown): void => {
+      const irp = new wsk.Irp<T>().setCompletionRoutine(({ ioStatus }) => {
+        assert.equal(ioStatus.status, wsk.STATUS_CANCELLED)
+        told += 1
+        return wsk.STATUS_MORE_PROCESSING_REQUIRED
+      })
+      start(irp)
+      irp.cancel()
+      kept.push(new WeakRef(irp))
+    }
+    // Nobody connects, and nobody reads.
+    begin<wsk.WskConnectionSocket>((irp) =>
+      listener.dispatch.WskAccept(listener, 0, null, null, null, null, irp),
+    )
+    begin<number>((irp) => near.dispatch.WskSend(near, wsk.wskBuf(Buffer.alloc(64 << 20)), 0, irp))
+    for (let i = 0; i < 100; i++) {
+      giveUp<wsk.WskConnectionSocket>((irp) =>
+        listener.dispatch.WskAccept(listener, 0, null, null, null, null, irp),
+      )
+      giveUp<number>((irp) => near.dispatch.WskSend(near, wsk.wskBuf(Buffer.alloc(10)), 0, irp))
+      await turns(1)
+    }
+    assert.equal(told, kept.length)
+    globalThis.gc?.()
+    const left = kept.filter((irp) => irp.deref() !== undefined)
+    assert.ok(left.length < 10, `${left.length} of ${kept.length} are kept`)
+  })
 
   overEach('WSK-IRP-15 addresses and descriptors are copied when the function is called', async (station) => {
     const { socket, address } = await station.listener()

@@ -11,6 +11,7 @@ import type { Kit } from './kit.ts'
 import type { Request, Requests } from './request.ts'
 import type { SocketCore } from './socket.ts'
 import { STATUS } from './status.ts'
+import { Waiting } from './waiting.ts'
 
 export interface Accept {
   readonly request: Request
@@ -35,7 +36,7 @@ export interface AcceptHost {
 export class AcceptQueue {
   readonly #host: AcceptHost
   readonly #waiting = new Fifo<Arrived>()
-  readonly #accepts = new Fifo<Accept>()
+  readonly #accepts = new Waiting<Accept>()
   #eventsPosted = false
 
   constructor(host: AcceptHost) {

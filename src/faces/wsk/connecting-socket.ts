@@ -195,7 +195,7 @@ export abstract class ConnectingSocket extends SocketCore {
         request.complete(sent.status, sent.information, open)
       })
       request.onCancel = () => {
-        sent.complete(STATUS.STATUS_CANCELLED)
+        sent.cancel()
       }
       connection.send(sent, buffer, 0)
     })

@@ -1,11 +1,11 @@
 import { advance, bytesFrom } from '../../base/chunks.ts'
 import type { Progress } from '../../base/chunks.ts'
-import { Fifo } from '../../base/fifo.ts'
 import type { Stream } from '../../spi/index.ts'
 import { writeFailure } from '../../spi/index.ts'
 import type { Request } from './request.ts'
 import { STATUS, ntStatusOf } from './status.ts'
 import type { NtStatus } from './status.ts'
+import { Waiting } from './waiting.ts'
 
 /** The ideal send backlog begins here, and follows what the connection takes. */
 export const FIRST_IDEAL_BACKLOG_BYTES = 64 << 10
@@ -25,7 +25,8 @@ interface Send extends Progress {
 export class Sender {
   readonly #stream: Stream
   readonly #onBacklog: (bytes: number) => void
-  readonly #queue = new Fifo<Send>()
+  /** An end that is cancelled goes out all the same. */
+  readonly #queue = new Waiting<Send>(({ last }) => last)
   #failure: NtStatus | undefined
   #ending = false
   #noDelay = false
