@@ -39,7 +39,7 @@ function hosted({ others = false, later = false } = {}) {
     passages: {
       knock: (_: unknown, tried: ReadonlySet<Link>, opened: (link: Result<Link>) => void) => {
         knocks.push({ tried: new Set(tried), opened })
-        return () => undefined
+        return () => told.push('stopped knocking')
       },
     },
   } as unknown as AttemptHost
@@ -133,4 +133,17 @@ test('who takes over knocks again where the peer was slow to let it in, and not 
     link.holder?.linkDown(code)
     assert.deepEqual([knocks.length, told, connections.taken], [asked, heard, 0])
   }
+})
+
+test('a take-over that is given up stops knocking, before the peer has let it in and when it knocks again', () => {
+  const { host, owner, theLink, connections, told, knocks, refuse } = hosted()
+  const takeOver = (): TakeOver =>
+    new TakeOver(host, owner, { processId: 1, peerPid: 2, ticket: drawTicket() }, 'IPv4')
+  takeOver().close()
+  assert.deepEqual([told, connections.taken], [['stopped knocking'], 0])
+  const again = takeOver()
+  knocks[1]?.opened(success(theLink))
+  refuse(WSA.WSAETIMEDOUT)
+  again.close()
+  assert.deepEqual([told, connections.taken], [['stopped knocking', 'stopped knocking'], 0])
 })

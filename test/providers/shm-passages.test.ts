@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
+import type { Expecting } from '../../src/providers/shm/connection.ts'
 import type { Link } from '../../src/providers/shm/link.ts'
 import { DEFAULT_LIMITS } from '../../src/providers/shm/limits.ts'
-import { drawTicket } from '../../src/providers/shm/moving.ts'
+import { MAX_EXPECTED, drawTicket } from '../../src/providers/shm/moving.ts'
 import { Passages } from '../../src/providers/shm/passages.ts'
 import type { PassageHost } from '../../src/providers/shm/passages.ts'
 import { WSA, failure } from '../../src/spi/index.ts'
@@ -73,4 +74,54 @@ test('whoever gives it up before the first look waits for nothing any more', () 
   giveUp()
   for (const job of jobs) job()
   assert.equal(clock.pending, 0)
+})
+
+/** Where rendezvous can be had, and nobody comes. */
+function waiting() {
+  const clock = new FakeClock()
+  const open = new Set<number>()
+  let last = 10
+  const host = {
+    limits: DEFAULT_LIMITS,
+    clock,
+    turns: { watch: () => ({ close: () => undefined }) },
+    native: {
+      listen: () => {
+        open.add(++last)
+        return last
+      },
+      connect: () => -1,
+      close: (fd: number) => open.delete(fd),
+    },
+  } as unknown as PassageHost
+  return { clock, open, passages: new Passages(host) }
+}
+
+const NOBODY: Expecting = {
+  isParked: true,
+  rejoin: () => assert.fail('nobody comes'),
+  abandoned: () => assert.fail('it is not waited for'),
+}
+
+test('of those who wait for the next process of their peer there are only so many, and who stops makes room', () => {
+  const { clock, open, passages } = waiting()
+  const stops = Array.from({ length: MAX_EXPECTED }, () => passages.expect(drawTicket(), NOBODY))
+  assert.ok(stops.every((stop) => stop !== undefined))
+  assert.equal(passages.expect(drawTicket(), NOBODY), undefined)
+  assert.deepEqual([open.size, clock.pending], [MAX_EXPECTED, MAX_EXPECTED])
+  stops[0]?.()
+  assert.notEqual(passages.expect(drawTicket(), NOBODY), undefined)
+  passages.close()
+  assert.deepEqual([open.size, clock.pending], [0, 0])
+})
+
+test('who waits in vain is told so once, and makes room', () => {
+  const { clock, open, passages } = waiting()
+  let abandoned = 0
+  const ticket = drawTicket()
+  passages.expect(ticket, { ...NOBODY, abandoned: () => (abandoned += 1) })
+  assert.equal(passages.expect(ticket, NOBODY), undefined, 'the name is taken')
+  clock.advance(DEFAULT_LIMITS.moveMs)
+  assert.deepEqual([abandoned, open.size, clock.pending], [1, 0, 0])
+  assert.notEqual(passages.expect(ticket, NOBODY), undefined)
 })

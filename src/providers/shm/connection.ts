@@ -137,7 +137,8 @@ export class ShmConnection implements Connection, SlotHolder, Expecting {
   }
 
   rejoin(slot: Slot): void {
-    this.#stop()
+    this.#stopWaiting?.()
+    this.#stopWaiting = undefined
     this.#giveFurther()
     this.#slot.end()
     this.#slot.link.free(this.#slot.id)
@@ -158,11 +159,6 @@ export class ShmConnection implements Connection, SlotHolder, Expecting {
     this.#peerGone()
   }
 
-  #stop(): void {
-    this.#stopWaiting?.()
-    this.#stopWaiting = undefined
-  }
-
   #giveFurther(): void {
     for (const { piece } of this.#further.clear()) this.#slot.link.memory.give(piece)
   }
@@ -173,8 +169,7 @@ export class ShmConnection implements Connection, SlotHolder, Expecting {
     // Whoever has the connection now goes on.
     if (this.#state !== 'left') this.#slot.end()
     // Who comes for the peer's side is to hear at once that it is over, also when we have not noticed yet that it has left.
-    const isAwaited = this.isParked || (this.#state === 'standing' && this.#parks())
-    if (!isAwaited) this.#stop()
+    if (this.#state === 'standing') this.#parks()
     this.#move('close')
     linger(this.#slot, this.#further.clear())
     this.#host.connections.give()
