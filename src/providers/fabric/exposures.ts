@@ -132,7 +132,6 @@ export class Exposures implements Outgoing {
       else if (exposed.state === 'open') this.#move(exposed, 'closed')
     }
     if (holding.all.size === 0) this.#holdings.delete(slot)
-    else this.#outbox.wantNews()
   }
 
   /** The peer is through with the connection, and reads nothing of it any more. */
