@@ -53,6 +53,7 @@ function made() {
   /** So many messages have left this side. */
   const gone = (messagesDone: number): void => {
     words[LINK_MESSAGES_DONE] = messagesDone
+    words[LINK_WANTS_ROOM] = 0
     exposed.settle()
   }
   return { exposed, slot, said, sent, open, words, expose, post, gone, signals: () => signals }
@@ -84,10 +85,11 @@ test('EXPOSE-4 memory is the application\u2019s once a message sent after its en
   assert.equal(exposed.conceal(slot, descriptor), WSA.WSAEINVAL, 'its end has not even been sent')
   post(9)
   gone(8)
+  assert.equal(words[LINK_WANTS_ROOM], 1, 'nobody tells when the rest has gone')
   assert.deepEqual([exposed.conceal(slot, descriptor), signals()], [WSA.WSAEINVAL, 0])
   gone(9)
   gone(10)
-  assert.equal(signals(), 1)
+  assert.deepEqual([signals(), words[LINK_WANTS_ROOM]], [1, 0])
   assert.equal(said.length, 2, 'its end was said more than once')
   assert.equal(exposed.conceal(slot, descriptor), 0)
   assert.equal(exposed.conceal(slot, descriptor), WSA.WSAEINVAL)

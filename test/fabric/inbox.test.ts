@@ -2,90 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { Quota } from '../../src/base/quota.ts'
-import type { Fabric } from '../../src/native/fabric.ts'
-import type { Turns } from '../../src/native/turns.ts'
-import { FabricConnection } from '../../src/providers/fabric/connection.ts'
-import type { Incoming } from '../../src/providers/fabric/incoming.ts'
 import * as layout from '../../src/providers/fabric/layout.ts'
-import { DEFAULT_LIMITS } from '../../src/providers/fabric/limits.ts'
-import { encodeHello } from '../../src/providers/fabric/hello.ts'
-import { Link } from '../../src/providers/fabric/link.ts'
-import type { LinkHost } from '../../src/providers/fabric/link.ts'
 import * as messages from '../../src/providers/fabric/messages.ts'
 import { AGAIN } from '../../src/providers/fabric/outbox.ts'
 import { Overlapped, WSA } from '../../src/spi/index.ts'
-import { FakeClock } from '../switch/fake-clock.ts'
-
-const LOCAL = { family: 'IPv4', address: '127.0.0.1', port: 4001 } as const
-const REQUEST = messages.encodeRequest({ remote: LOCAL, local: LOCAL, callerData: new Uint8Array() })
-const FIRST_PAGE = layout.REGIONS_BYTES / layout.PAGE_BYTES
-
-/** An owner that hears everything and does nothing. */
-const OWNER = {
-  accepted: () => undefined,
-  judging: () => undefined,
-  refused: () => undefined,
-  signalled: () => undefined,
-  ended: () => undefined,
-  completed: () => undefined,
-}
-
-function standing(role: Link['role']) {
-  const memory = new ArrayBuffer(layout.MIRROR_AT + layout.ARENA_BYTES)
-  const sent: number[] = []
-  const reads: { readonly address: bigint; readonly key: bigint; readonly bytes: number }[] = []
-  const fabric: Partial<Fabric> = {
-    send: (_link, message) => {
-      sent.push(new Uint8Array(memory)[layout.SENT_AT + message * layout.MESSAGE_BYTES] ?? -1)
-      return 0
-    },
-    receive: () => 0,
-    read: (_link, target, address, key) => reads.push({ address, key, bytes: target.length }),
-    close: () => undefined,
-    release: () => undefined,
-  }
-  const asked: Incoming[] = []
-  const jobs: (() => void)[] = []
-  const clock = new FakeClock()
-  const host: LinkHost = {
-    fabric: fabric as Fabric,
-    turns: { schedule: (job: () => void) => jobs.push(job) } as unknown as Turns,
-    limits: DEFAULT_LIMITS,
-    clock,
-    connections: new Quota(9),
-    requested: (incoming) => asked.push(incoming),
-    silenced: () => undefined,
-    linkClosed: () => undefined,
-    forget: () => undefined,
-    progress: () => undefined,
-  }
-  const link = new Link(host, role, 1, { memory, fd: -1, address: 0n, key: 0n }, LOCAL.address)
-  // Without the handshake, which is another test's.
-  if (role === 'acceptor') link.connected()
-  /** Lets the peer say this; false when it was the end of the link. */
-  const hear = (kind: number, count = 0, slot = 0, payload: Iterable<number> = [], credits = 0): boolean => {
-    const data = [...payload]
-    const header = [kind, count, credits, 0, slot & 255, slot >>> 8, 0, 0]
-    new Uint8Array(memory).set([...header, ...data], layout.RECEIVED_AT)
-    link.received(0, messages.HEADER_BYTES + data.length)
-    return link.lives
-  }
-  return { link, fabric, host, clock, asked, sent, reads, jobs, hear }
-}
-
-/** With a connection in slot 0. */
-function connected() {
-  const all = standing('acceptor')
-  assert.equal(all.hear(messages.REQUEST, 0, 0, REQUEST), true)
-  const connection = all.asked[0]?.accept(OWNER, new Uint8Array())
-  assert.ok(connection?.ok === true)
-  return { ...all, connection: connection.value }
-}
-
-function words(...numbers: readonly number[]): Uint8Array {
-  return new Uint8Array(Uint32Array.from(numbers).buffer)
-}
+import { EXPOSED, FIRST_PAGE, OWNER, REQUEST, connected, standing, words } from './by-hand.ts'
 
 const BAD_UPDATES: Readonly<Record<string, readonly [ranges: number, payload: Uint8Array]>> = {
   'more ranges than there are': [2, words(0, 0)],
@@ -173,7 +94,6 @@ test('what was given back cannot be given back again', () => {
   assert.equal(hear(messages.DEREGISTER, 0, 0, words(FIRST_PAGE)), false)
 })
 
-const EXPOSED = words(5, 100, 0, 0, 1, 0)
 const BAD_EXPOSURES: Readonly<Record<string, Uint8Array>> = {
   'without its key': EXPOSED.subarray(0, messages.EXPOSE_BYTES - 1),
   'of nothing': words(5, 0, 0, 0, 1, 0),
@@ -224,47 +144,6 @@ test('a connection exposes so many stretches at a time, and reads so many', () =
   }
   assert.equal(connection.read?.(0, 0, new Uint8Array(1), new Overlapped()), WSA.WSAENOBUFS)
   assert.equal(hear(messages.EXPOSE, 0, 0, words(99, 100, 0, 0, 1, 0)), false)
-})
-
-test('READ-3 while a connection reads neither its signals nor its end go out, and the read ends aborted', () => {
-  const { link, hear, sent, connection } = connected()
-  hear(messages.EXPOSE, 0, 0, EXPOSED)
-  const overlapped = new Overlapped()
-  connection.read?.(5, 0, new Uint8Array(1), overlapped)
-  connection.signal()
-  connection.close()
-  assert.deepEqual(sent, [messages.ACCEPTED])
-  assert.equal(overlapped.pending, true)
-  link.readDone(1)
-  assert.deepEqual([overlapped.status, overlapped.bytes], [WSA.WSA_OPERATION_ABORTED, 0])
-  assert.deepEqual(sent, [messages.ACCEPTED, messages.UPDATE, messages.END])
-})
-
-test('what a connection reads when its link fails ends with it', () => {
-  const { link, host, hear, jobs, connection } = connected()
-  hear(messages.EXPOSE, 0, 0, EXPOSED)
-  const overlapped = new Overlapped()
-  connection.read?.(5, 0, new Uint8Array(1), overlapped)
-  link.fail(WSA.WSAECONNABORTED)
-  connection.close()
-  assert.equal(link.held, 1)
-  for (const job of jobs) job()
-  assert.deepEqual([overlapped.status, overlapped.bytes], [WSA.WSA_OPERATION_ABORTED, 0])
-  assert.deepEqual([link.held, host.connections.taken], [0, 0])
-})
-
-test('READ-4 what is asked for after the link has failed, and before its connection hears of it, ends, too', () => {
-  const { link, fabric, host, hear, jobs, connection } = connected()
-  hear(messages.EXPOSE, 0, 0, EXPOSED)
-  fabric.read = () => AGAIN
-  const [first, second] = [new Overlapped(), new Overlapped()]
-  connection.read?.(5, 0, new Uint8Array(1), first)
-  link.fail(WSA.WSAECONNABORTED)
-  connection.read?.(5, 0, new Uint8Array(1), second)
-  for (const job of jobs.splice(0)) job()
-  assert.deepEqual([first.status, second.status], [WSA.WSAECONNRESET, WSA.WSAECONNRESET])
-  connection.close()
-  assert.deepEqual([link.held, host.connections.taken], [0, 0])
 })
 
 test('reads that wait for others keep no message from going, and go when one of those is done', () => {
@@ -323,21 +202,8 @@ test('a message shorter than its header or longer than a buffer ends the link', 
   }
 })
 
-test('a link that refuses a message ends, also where nobody asked for that message', () => {
-  const { link, fabric, jobs, connection } = connected()
-  fabric.expose = () => ({ exposure: 1, address: 0n, key: 0n })
-  fabric.conceal = () => undefined
-  connection.expose?.(new Uint8Array(1), 'read')
-  connection.close()
-  fabric.send = () => -32
-  // The end of what was exposed is to be told.
-  for (let beats = 0; beats < 2; beats++) assert.equal(link.beat(), true)
-  for (const job of jobs) job()
-  assert.equal(link.lives, false)
-})
-
 test('one receive of the peer is never used up by answers, and answers wait in bounded memory', () => {
-  const { link, asked, sent, jobs, hear } = standing('acceptor')
+  const { link, asked, sent, jobs, run, hear } = standing('acceptor')
   const most = layout.MESSAGES - 1 + 2 * layout.MAX_SLOTS
   for (let i = 0; i < most; i++) {
     assert.equal(hear(messages.REQUEST, 0, 0, REQUEST), true)
@@ -349,7 +215,7 @@ test('one receive of the peer is never used up by answers, and answers wait in b
   assert.equal(jobs.length, 0)
   hear(messages.REQUEST, 0, 0, REQUEST)
   asked.pop()?.refuse(WSA.WSAECONNREFUSED)
-  for (const job of jobs) job()
+  run()
   assert.equal(link.lives, false)
 })
 
@@ -361,64 +227,4 @@ test('all connections of a link together register no more than the arena has', (
     assert.equal(hear(messages.REGISTER, 0, 0, words(FIRST_PAGE + i, 1)), true)
   }
   assert.equal(hear(messages.REGISTER, 0, 1, words(FIRST_PAGE, 1)), false)
-})
-
-test('a connection that is closed after its link has failed and before it hears of it is given back once', () => {
-  const { link, host, jobs, connection } = connected()
-  link.fail(WSA.WSAECONNABORTED)
-  connection.close()
-  for (const job of jobs) job()
-  assert.deepEqual([link.held, host.connections.taken], [0, 0])
-})
-
-test('an attempt that is given up and then refused is given back once', () => {
-  const { link, host, hear } = standing('opener')
-  host.connections.take()
-  const attempt = FabricConnection.ask(host, OWNER, link, {
-    remote: LOCAL,
-    local: LOCAL,
-    callerData: REQUEST,
-  })
-  assert.ok(attempt.ok)
-  attempt.value.close()
-  assert.equal(hear(messages.REFUSED, 0, 0, words(WSA.WSAECONNREFUSED)), true)
-  assert.deepEqual([link.held, host.connections.taken], [0, 0])
-})
-
-test('the opener ends a link that nobody has used for so long, and no other', () => {
-  const { link, host, clock, hear } = standing('opener')
-  const ask = (): void => {
-    host.connections.take()
-    const attempt = FabricConnection.ask(host, OWNER, link, {
-      remote: LOCAL,
-      local: LOCAL,
-      callerData: REQUEST,
-    })
-    assert.ok(attempt.ok)
-  }
-  const refuse = (): void => {
-    assert.equal(hear(messages.REFUSED, 0, 0, words(WSA.WSAECONNREFUSED)), true)
-  }
-  const { idleLinkMs } = host.limits
-  ask()
-  refuse()
-  clock.advance(idleLinkMs - 1)
-  ask()
-  clock.advance(2 * idleLinkMs)
-  refuse()
-  clock.advance(idleLinkMs - 1)
-  assert.equal(link.lives, true)
-  clock.advance(1)
-  assert.equal(link.lives, false)
-})
-
-test('a link that comes up and that no connection uses ends as well', () => {
-  const { link, fabric, host, clock } = standing('opener')
-  fabric.peerData = () => encodeHello({ address: 0n, key: 0n })
-  fabric.setPeer = () => undefined
-  link.connected()
-  clock.advance(host.limits.idleLinkMs - 1)
-  assert.equal(link.lives, true)
-  clock.advance(1)
-  assert.equal(link.lives, false)
 })

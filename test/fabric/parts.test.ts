@@ -167,3 +167,15 @@ test('a peer is asked after each silent heartbeat, and is dead when it has not a
   assert.deepEqual(said, ['ask', 'ask', 'ask', 'dead'])
   assert.equal(clock.pending, 0)
 })
+
+test('a heart that beats for the last time asks nobody, and stops', () => {
+  const clock = new FakeClock()
+  const heart = new Heartbeat(clock, 10, {
+    beat: () => false,
+    ask: () => assert.fail('somebody was asked'),
+    dead: () => assert.fail('somebody is dead'),
+  })
+  heart.start()
+  clock.advance(10)
+  assert.equal(clock.pending, 0)
+})
