@@ -4,9 +4,8 @@ import { after, test } from 'node:test'
 
 import * as native from '../../src/native/fabric.ts'
 import * as messages from '../../src/providers/fabric/messages.ts'
-import type { SocketAddress } from '../../src/spi/index.ts'
 import { noFabric } from '../support/fabric-provider.ts'
-import { ACCEPT, Stranger, makeVictim, message } from './stranger.ts'
+import { Stranger, makeAcquaintance, message } from './stranger.ts'
 
 const skip = noFabric()
 // Providers keep no process alive.
@@ -17,32 +16,21 @@ after(() => {
 
 const SECRET = Uint8Array.from({ length: 5000 }, (_, i) => i * 7)
 
-function request(local: SocketAddress): Uint8Array {
-  const remote = { ...local, port: 40_000 }
-  return message(messages.REQUEST, 0, 0, [
-    ...messages.encodeRequest({ remote, local, callerData: new Uint8Array() }),
-  ])
-}
-
 function hasHeard({ heard }: Stranger, kind: number): boolean {
   return heard.some((said) => said[0] === kind)
 }
 
 /** A victim whose connection with a stranger has exposed {@link SECRET}. */
 async function exposing(heartbeatMs = 60_000) {
-  const all = await makeVictim({ heartbeatMs })
-  const { victim, listener, at } = all
-  const stranger = new Stranger(at)
-  await stranger.arrive()
-  stranger.send(request(at))
-  const { socket } = await victim.accept(listener, ACCEPT)
+  const all = await makeAcquaintance({ heartbeatMs })
+  const { victim, stranger, socket } = all
   const descriptor = await victim.expose(socket, SECRET, 'read')
   await victim.signal(socket)
   while (stranger.exposed.length === 0) await stranger.event(native.EVENT_RECEIVED)
   const [place] = stranger.exposed
   assert.ok(place !== undefined)
   assert.equal(place.bytes, SECRET.length)
-  return { ...all, stranger, socket, descriptor, place }
+  return { ...all, descriptor, place }
 }
 
 test('a peer reads what was exposed to it', { skip }, async () => {

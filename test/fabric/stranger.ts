@@ -145,6 +145,13 @@ export class Stranger {
     this.#fabric.send(this.link, index, message.length, false)
   }
 
+  /** Asks in slot 0 for a connection with `local`, from its address unless that is a lie. */
+  ask(local: SocketAddress, lie: Partial<SocketAddress> = {}): void {
+    const remote = { ...local, port: 40_000, ...lie }
+    const request = messages.encodeRequest({ remote, local, callerData: new Uint8Array() })
+    this.send(message(messages.REQUEST, 0, 0, [...request]))
+  }
+
   end(): void {
     this.#fabric.close(this.link)
     this.#fabric.release(this.link, this.#offer.memory)
@@ -196,4 +203,15 @@ export async function makeVictim(
 /** A message of this kind for a slot. */
 export function message(kind: number, count = 0, slot = 0, payload: readonly number[] = []): Uint8Array {
   return Uint8Array.of(kind, count, 0, 0, slot & 255, slot >>> 8, 0, 0, ...payload)
+}
+
+/** A victim that has accepted a connection of a stranger's. */
+export async function makeAcquaintance(limits: Partial<FabricLimits> = {}) {
+  const all = await makeVictim(limits)
+  const { victim, listener, at } = all
+  const stranger = new Stranger(at)
+  const hello = await stranger.arrive()
+  stranger.ask(at)
+  const { socket } = await victim.accept(listener, ACCEPT)
+  return { ...all, stranger, hello, socket }
 }

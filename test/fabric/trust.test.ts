@@ -8,7 +8,7 @@ import * as messages from '../../src/providers/fabric/messages.ts'
 import { WSA } from '../../src/spi/index.ts'
 import type { SocketAddress } from '../../src/spi/index.ts'
 import { FABRIC_UNDER_TEST, noFabric } from '../support/fabric-provider.ts'
-import { ACCEPT, Stranger, makeVictim, message } from './stranger.ts'
+import { ACCEPT, Stranger, makeAcquaintance, makeVictim, message } from './stranger.ts'
 
 const skip = noFabric()
 // Providers keep no process alive.
@@ -16,16 +16,6 @@ const alive = setInterval(() => undefined, 1000)
 after(() => {
   clearInterval(alive)
 })
-
-function request(local: SocketAddress, remote: Partial<SocketAddress> = {}): number[] {
-  return [
-    ...messages.encodeRequest({
-      remote: { ...local, port: 40_000, ...remote },
-      local,
-      callerData: new Uint8Array(),
-    }),
-  ]
-}
 
 /** The code in the refusal that came last. */
 function refusal({ heard }: Stranger): number {
@@ -59,7 +49,7 @@ test('there are so many connections, and no more', { skip }, async () => {
   const { victim, listener, at, stillWell } = await makeVictim({ maxConnections: 1 })
   const stranger = new Stranger(at)
   await stranger.arrive()
-  stranger.send(message(messages.REQUEST, 0, 0, request(at)))
+  stranger.ask(at)
   assert.notEqual((await victim.accept(listener, ACCEPT)).status, 0)
   await stranger.event(native.EVENT_RECEIVED)
   assert.equal(refusal(stranger), WSA.WSAENOBUFS)
@@ -86,7 +76,7 @@ for (const [what, lie] of [
     const { at, stillWell } = await makeVictim()
     const stranger = new Stranger(at)
     await stranger.arrive()
-    stranger.send(message(messages.REQUEST, 0, 0, request(at, lie)))
+    stranger.ask(at, lie)
     await stranger.event(native.EVENT_RECEIVED)
     assert.equal(refusal(stranger), WSA.WSAEACCES)
     stranger.end()
@@ -111,11 +101,11 @@ test(
       [{ ...here, address: '0.0.0.0' }, { address }, WSA.WSAETIMEDOUT],
       [{ ...here, address: '198.51.100.1' }, { address }, WSA.WSAETIMEDOUT],
     ] as const) {
-      stranger.send(message(messages.REQUEST, 0, 0, request(local, remote)))
+      stranger.ask(local, remote)
       await stranger.event(native.EVENT_RECEIVED)
       assert.equal(refusal(stranger), code, local.address)
     }
-    stranger.send(message(messages.REQUEST, 0, 0, request(here)))
+    stranger.ask(here)
     const accepted = await victim.accept(wildcard, ACCEPT)
     assert.deepEqual([accepted.status, accepted.request.remote.address], [0, address])
     stranger.end()
@@ -131,11 +121,8 @@ test(
   "a peer writes its own connection's memory, and not that of another link by its key",
   { skip },
   async () => {
-    const { victim, listener, at, stillWell } = await makeVictim()
-    const [good, bad] = [new Stranger(at), new Stranger(at)]
-    const hello = await good.arrive()
-    good.send(message(messages.REQUEST, 0, 0, request(at)))
-    const { socket } = await victim.accept(listener, ACCEPT)
+    const { victim, at, stranger: good, hello, socket, stillWell } = await makeAcquaintance()
+    const bad = new Stranger(at)
     assert.equal(good.write(AT, Uint8Array.of(1, 2, 3, 4)), 0)
     // A signal that comes after the write says that it is there.
     good.send(message(messages.UPDATE, messages.SIGNAL))
@@ -154,11 +141,7 @@ test(
 )
 
 test('a peer whose link was ended writes nothing any more', { skip }, async () => {
-  const { victim, listener, at, stillWell } = await makeVictim()
-  const stranger = new Stranger(at)
-  await stranger.arrive()
-  stranger.send(message(messages.REQUEST, 0, 0, request(at)))
-  const { socket } = await victim.accept(listener, ACCEPT)
+  const { victim, at, stranger, socket, stillWell } = await makeAcquaintance()
   stranger.send(message(99))
   assert.equal(await stranger.event(native.EVENT_ENDED), native.EVENT_ENDED)
   stranger.write(AT, SCRIBBLE)
