@@ -3,6 +3,7 @@ import { after, describe, test } from 'node:test'
 
 import { WSA, SockswitchError } from '../../src/spi/index.ts'
 import {
+  AF_INET,
   AF_INET6,
   FD_ACCEPT,
   FD_CLOSE,
@@ -28,6 +29,8 @@ import {
   told,
   valueOf,
 } from './pair.ts'
+import type { Program } from './pair.ts'
+import { shmProvider } from '../support/shm-provider.ts'
 
 after(cleanUp)
 
@@ -540,23 +543,44 @@ for (const [carrier, make] of CARRIERS) {
       assert.deepEqual([listener.listen(4), listener.listen(2)], [0, 0])
       assert.equal(valueOf(listener.getsockopt('SO_ACCEPTCONN')), 1)
     })
-
-    test('IPv6, and IPv4 peers of an IPv6 socket', async () => {
-      const one = program(make())
-      const listener = valueOf(one.winsock.socket(AF_INET6))
-      assert.equal(listener.bind({ family: 'IPv6', address: '::', port: 0 }), 0)
-      assert.equal(listener.listen(4), 0)
-      const { port } = valueOf(listener.getsockname())
-      const [six, four] = [valueOf(one.winsock.socket(AF_INET6)), valueOf(one.winsock.socket())]
-      const addresses = [
-        [six, { family: 'IPv6', address: '::1', port }, '::1'],
-        [four, { ...LOCAL, port }, '::ffff:127.0.0.1'],
-      ] as const
-      for (const [client, address, shown] of addresses) {
-        const [server] = await Promise.all([listener.blocking.accept(), client.blocking.connect(address)])
-        assert.equal(valueOf(server.getpeername()).address, shown)
-        assert.equal(valueOf(server.getsockname()).address, shown)
-      }
-    })
   })
+}
+
+for (const [name, make] of [
+  ['tcpip', () => program()],
+  ['shm', overShm],
+] as const) {
+  test(`IPv6, and IPv4 peers of an IPv6 socket, over ${name}`, async (t) => {
+    const one = make()
+    // Its provider does not keep the process.
+    const held = setInterval(() => undefined, 1000)
+    t.after(() => {
+      clearInterval(held)
+    })
+    const listener = valueOf(one.winsock.socket(AF_INET6))
+    assert.equal(listener.bind({ family: 'IPv6', address: '::', port: 0 }), 0)
+    assert.equal(listener.listen(4), 0)
+    const { port } = valueOf(listener.getsockname())
+    const addresses = [
+      [AF_INET6, { family: 'IPv6', address: '::1', port }, '::1'],
+      [AF_INET6, { family: 'IPv6', address: '::ffff:127.0.0.1', port }, '::ffff:127.0.0.1'],
+      [AF_INET, { ...LOCAL, port }, '::ffff:127.0.0.1'],
+    ] as const
+    for (const [family, address, shown] of addresses) {
+      const client = valueOf(one.winsock.socket(family))
+      const [server] = await Promise.all([listener.blocking.accept(), client.blocking.connect(address)])
+      assert.deepEqual([client.provider, server.provider], [name, name])
+      assert.equal(valueOf(server.getpeername()).address, shown)
+      assert.equal(valueOf(server.getsockname()).address, shown)
+      assert.equal(valueOf(client.getpeername()).address, address.address)
+      assert.equal(valueOf(client.getsockname()).address, address.address)
+    }
+  })
+}
+
+/** The loopback provider serves one family at a time; this one both. */
+function overShm(): Program {
+  const shm = shmProvider()
+  // A peer in this very process, on a busy machine, is late and not gone.
+  return program(shm, { schedule: shm.turns.schedule, connectTimeoutMs: 10_000 })
 }
