@@ -67,6 +67,8 @@ class Middleman {
   pieceBytes = Infinity
   /** The two sides of the last one that it let in. */
   sides: { readonly client: Socket; readonly server: Socket } | undefined
+  /** Says whatever a client says first a second time. */
+  repeats = false
   /** Answers in the listener's place. */
   answer: Buffer | undefined
 
@@ -89,6 +91,7 @@ class Middleman {
   #letIn(client: Socket): void {
     const server = createConnection(this.#inner)
     this.sides = { client, server }
+    if (this.repeats) client.once('data', (chunk: Buffer) => server.write(chunk))
     for (const [from, to] of [
       [client, server],
       [server, client],
@@ -110,9 +113,9 @@ interface Scene {
   readonly middleman: Middleman
 }
 
-async function scene(t: TestContext): Promise<Scene> {
+async function scene(t: TestContext, conditional = false): Promise<Scene> {
   const one = program(new UnixSocketProvider(folder))
-  const { listener, address } = listening(one)
+  const { listener, address } = listening(one, { conditional })
   const middleman = new Middleman(t, join(folder, `127.0.0.1-${address.port}`))
   await middleman.ready
   return { one, listener, address, middleman }
@@ -177,6 +180,16 @@ describe('the example provider among people who talk nonsense', () => {
     // A request that makes sense is refused: it says nothing of a session.
     assert.ok((await answerTo(frame(REQUEST, HONEST.length, HONEST))) > 0)
     await assertServes(at)
+  })
+
+  test('asking twice while nobody has answered: it is shown the door, and TCP/IP carries the connection', async (t) => {
+    const at = await scene(t, true)
+    at.middleman.repeats = true
+    const client = valueOf(at.one.winsock.socket())
+    await within(client.blocking.connect(at.address), LIMIT_MS, 'the connection')
+    assert.equal(client.provider, 'tcpip')
+    const server = await within(at.listener.blocking.accept(), LIMIT_MS, 'who was to be accepted')
+    assert.equal(server.provider, 'tcpip')
   })
 
   test('in the place of a listener: TCP/IP carries the connection, or it is known to have failed', async (t) => {
