@@ -22,8 +22,8 @@ import type { ProgramEntry, RealServer } from './programs/catalogue.ts'
 /** The repository, seen from `dist/scripts`. */
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const APPS = join(ROOT, 'test', 'programs')
-/** A few percent are at stake where the peer is not switched: that takes more rounds to see. */
-const REAL_ROUNDS = 3
+/** So many times the rounds where the peer is not switched: a few percent are at stake, and single rounds differ by 20. */
+const REAL_ROUNDS = 10
 
 program
   .name('test:programs')

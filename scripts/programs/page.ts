@@ -35,8 +35,8 @@ them, and writes this page with \`--page\`.
 switched. What is counted is requests of one kind, by up to eight at a time, server and client on one machine: it shows harm, not what
 the switch is good for ([README](../README.md) has measurements). Redis and PostgreSQL are Debian's packages and not switched:
 connections to them stay on TCP/IP, and must not be more than 3 % slower; there a stock and a switched client take turns of a tenth
-of a second. Each client warms up for two seconds, until V8 has compiled it. Ratios of rates are medians of the rounds, in brackets the least and the greatest; "CPU" is the client's CPU time for one operation,
-switched against stock.
+of a second, in ten times the rounds. Each client warms up for two seconds, until V8 has compiled it. Ratios of rates are medians of
+the rounds, in brackets the least and the greatest; "CPU" is the client's CPU time for one operation, switched against stock.
 
 ${date}, ${describeLine(machine)}, ${rounds === 1 ? 'one round' : `${rounds} rounds`}.${caution(machine)}
 
