@@ -17,11 +17,11 @@ const { idleLinkMs } = DEFAULT_LIMITS
 const WAIT_MS = 10_000
 
 /** Two providers in this loop, the second of which listens; time is the test's. */
-async function met(limits: Partial<ShmLimits> = {}) {
+async function met(limits: Partial<ShmLimits> = {}, farLimits: Partial<ShmLimits> = {}) {
   const clock = new FakeClock()
   const opener = shmProvider({ clock, limits })
   const farClock = new FakeClock()
-  const acceptor = shmProvider({ clock: farClock })
+  const acceptor = shmProvider({ clock: farClock, limits: farLimits })
   for (const provider of [opener, acceptor])
     assert.ok(provider.startup({ version: SPI_VERSION, upcalls: new UpcallTable() }).ok)
   const address = await tcpAddresses('IPv4')('listener')
@@ -122,5 +122,21 @@ test('a link that no connection ever used ends as well', async () => {
   assert.equal(links(opener), 1)
   clock.advance(1)
   assert.equal(links(opener), 0)
+  end()
+})
+
+test('an acceptor takes no more connections over one link than it allows, whatever its opener does', async () => {
+  const { opener, acceptor, address, listener, end } = await met({}, { maxConnectionsPerLink: 1 })
+  const accepts = (): boolean =>
+    listener.accept(() => ({ decision: 'CF_ACCEPT', calleeData: new Uint8Array() })).ok
+  connect(opener, address)
+  await eventually(accepts, WAIT_MS, () => 'the first connect')
+  connect(opener, address)
+  await eventually(
+    () => acceptor.stats.unknownNotifications > 0,
+    WAIT_MS,
+    () => 'the second connect to be passed over',
+  )
+  assert.equal(accepts(), false)
   end()
 })
