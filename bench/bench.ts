@@ -1,6 +1,7 @@
 // `npm run bench`: the whole comparison, with targets. How to read it: bench/README.md.
 import { join, relative } from 'node:path'
 import { InvalidArgumentError, Option, program } from 'commander'
+import { complainAs } from '../scripts/support/cannot.ts'
 import { carriageFaults, compare, roundsOf, type Comparison } from './harness/compare.ts'
 import { crowd } from './harness/crowd.ts'
 import { describeLine, describeMachine } from './harness/machine.ts'
@@ -29,7 +30,7 @@ interface Options {
   readonly busy: number
 }
 
-program
+complainAs(program, 'run the benchmarks')
   .name('bench')
   .description(
     'Compares switched processes with stock Node.js, over TCP loopback and over a Unix domain socket.',

@@ -1,5 +1,6 @@
 // `npm run demo`: the same programs without and with the switch, in turn, in less than a minute.
 import { program } from 'commander'
+import { complainAs } from '../scripts/support/cannot.ts'
 import { carriageFaults, compare, roundsOf, type Comparison } from './harness/compare.ts'
 import { describeLine, describeMachine } from './harness/machine.ts'
 import type { Measure } from './harness/measure.ts'
@@ -10,7 +11,7 @@ import { Progress } from './harness/progress.ts'
 import { showWhatCarries } from './harness/show.ts'
 import { comparisonTable } from './harness/tables.ts'
 
-program
+complainAs(program, 'run the demonstration')
   .name('demo')
   .description('Runs unmodified programs with stock Node.js and with the switch, in turn, and compares them.')
   .option('--quick', 'one short round of each', false)

@@ -5,12 +5,14 @@
  *     fabric-reads.js [PAIRS] [BYTES] [LENGTH,…]
  */
 import { fileURLToPath } from 'node:url'
+import { assertCounts } from '../scripts/support/cannot.ts'
 import { spreadOf } from './harness/statistics.ts'
 import { hostsToBench, measureBetween } from './harness/two-hosts.ts'
 
 const FAR = fileURLToPath(new URL('./apps/far-winsock.js', import.meta.url))
 const [pairs = '3', bytes = '2000000000', lengths = '65536,262144,524288,1048576,4194304'] =
   process.argv.slice(2)
+assertCounts('bench large sends over the fabric', [pairs, bytes, ...lengths.split(',')])
 
 interface Found {
   readonly carriedBy: string

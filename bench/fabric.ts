@@ -3,12 +3,14 @@
  * each process on a processor of its own, in turn. Needs root, iproute2 and libfabric. Numbers are medians.
  */
 import { fileURLToPath } from 'node:url'
+import { assertCounts } from '../scripts/support/cannot.ts'
 import { spreadOf } from './harness/statistics.ts'
 import { hostsToBench, measureBetween } from './harness/two-hosts.ts'
 
 const FAR = fileURLToPath(new URL('./apps/far.js', import.meta.url))
 const REGISTER = fileURLToPath(new URL('../register.cjs', import.meta.url))
 const [pairs = '5', rounds = '20000', bytes = '2000000000'] = process.argv.slice(2)
+assertCounts('bench the fabric', [pairs, rounds, bytes])
 
 type Found = Readonly<Record<string, number | string>>
 

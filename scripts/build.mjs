@@ -3,6 +3,12 @@ import { execFileSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+const unknown = process.argv.slice(2).find((word) => word !== '--no-native')
+if (unknown !== undefined) {
+  console.error(`Cannot build: unknown option '${unknown}'`)
+  process.exit(2)
+}
+
 const root = join(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '..')
 const bin = (name) => join(root, 'node_modules', '.bin', name)
 const run = (command, args) => execFileSync(command, args, { cwd: root, stdio: 'inherit' })
@@ -43,5 +49,7 @@ if (process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch)) {
     if (existsSync(built)) copyFileSync(built, join(folder, name))
   }
 } else {
-  console.log(`sockswitch: no native code for ${process.platform}-${process.arch}; every connection stays on TCP/IP`)
+  console.log(
+    `sockswitch: no native code for ${process.platform}-${process.arch}; every connection stays on TCP/IP`,
+  )
 }

@@ -4,6 +4,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { checks } from '../conformance/index.ts'
+import { refuseOptions } from './support/cannot.ts'
 
 const SPI_FOLDER = 'src/spi'
 /** `* - MEM-1 Bytes I write …`, as a line of a doc comment. */
@@ -36,6 +37,7 @@ function complaints(clauses: readonly Clause[], tested: readonly string[]): read
   ]
 }
 
+refuseOptions('check the contract')
 const clauses = clausesOf(process.argv[2] ?? process.cwd())
 const tested = checks.map(({ id }) => id).filter((id) => NUMBER.test(id))
 const found = clauses.length === 0 ? [`no clause was found in ${SPI_FOLDER}`] : complaints(clauses, tested)

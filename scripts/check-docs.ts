@@ -12,6 +12,7 @@ import * as layout from '../src/providers/shm/layout.ts'
 import { WSA } from '../src/spi/errors.ts'
 import { REASONS } from '../src/switch/reasons.ts'
 import { HEADER_BYTES } from '../src/switch/session/layout.ts'
+import { refuseOptions } from './support/cannot.ts'
 
 const FENCE = /^```(.*)$/
 const HEADING = /^(#+) (.*)$/
@@ -47,6 +48,7 @@ interface Snippet {
   readonly text: string
 }
 
+refuseOptions('check the documents')
 const root = resolve(process.argv[2] ?? process.cwd())
 
 function pageFiles(): readonly string[] {

@@ -3,6 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join, posix } from 'node:path'
 
 import ts from 'typescript'
+import { refuseOptions } from './support/cannot.ts'
 
 /** Which layers each layer may import besides itself. Whatever is not in here is a root, and may import everything. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -65,6 +66,7 @@ function complaints(root: string, file: string): readonly string[] {
   })
 }
 
+refuseOptions('check the layers')
 const root = process.argv[2] ?? process.cwd()
 const files = ['src', 'conformance'].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })

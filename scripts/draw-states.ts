@@ -24,6 +24,7 @@ import { TRANSITIONS as MOVING } from '../src/switch/session/moving-state.ts'
 import { TRANSITIONS as PEER } from '../src/switch/session/peer-state.ts'
 import { TRANSITIONS as SESSION } from '../src/switch/session/session-state.ts'
 import { TRANSITIONS as SOCKET } from '../src/switch/socket-state.ts'
+import { refuseOptions } from './support/cannot.ts'
 
 type Table = Readonly<Record<string, Readonly<Record<string, string>>>>
 
@@ -217,6 +218,7 @@ function undrawn(root: string): string[] {
     })
 }
 
+refuseOptions('draw the states', ['--check'])
 const options = process.argv.slice(2)
 const root = options.find((option) => !option.startsWith('--')) ?? process.cwd()
 const path = join(root, FILE)

@@ -12,6 +12,7 @@ import { declarations, membersOf } from './support/members.ts'
 import { STATES, complaintsAbout, draw } from './support/table.ts'
 import type { Page, TestFiles } from './support/table.ts'
 import { titlesIn } from './trace-requirements.ts'
+import { refuseOptions } from './support/cannot.ts'
 
 const FOLDER = join('docs', 'support')
 const FILE = join('docs', 'support.md')
@@ -50,6 +51,7 @@ function scenarioNames(text: string): readonly string[] {
   return names
 }
 
+refuseOptions('draw the table of support', ['--check'])
 const options = process.argv.slice(2)
 const root = options.find((option) => !option.startsWith('--')) ?? process.cwd()
 const check = options.includes('--check')

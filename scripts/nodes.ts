@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import Table from 'cli-table3'
 import { program } from 'commander'
+import { complainAs } from './support/cannot.ts'
 import { Progress } from '../bench/harness/progress.ts'
 import { findNode, installNode } from './node-suite/node-binary.ts'
 import { TapReader } from './nodes/tap.ts'
@@ -20,7 +21,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 /** The oldest that is supported, and the newest of each line that were tried. */
 const VERSIONS = ['20.11.1', '22.23.3', '24.12.0', '26.10.0']
 
-program
+complainAs(program, 'run the tests')
   .name('test:nodes')
   .description("Runs the project's tests on every supported version of Node.js.")
   .option('--only <versions>', 'versions, separated by commas', VERSIONS.join())

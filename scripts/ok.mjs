@@ -3,6 +3,11 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
+if (process.argv.length > 2) {
+  console.error(`Cannot run the checks: there is no option '${process.argv[2]}'`)
+  process.exit(2)
+}
+
 const root = join(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '..')
 
 /** Test files below dist/, found without a glob library: Node 20 has none. */

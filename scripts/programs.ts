@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import Table from 'cli-table3'
 import { program } from 'commander'
+import { complainAs } from './support/cannot.ts'
 import { describeLine, describeMachine } from '../bench/harness/machine.ts'
 import { Progress } from '../bench/harness/progress.ts'
 import { packagesFolder, versionOf } from './programs/cache.ts'
@@ -25,7 +26,7 @@ const APPS = join(ROOT, 'test', 'programs')
 /** So many times the rounds where the peer is not switched: a few percent are at stake, and single rounds differ by 20. */
 const REAL_ROUNDS = 10
 
-program
+complainAs(program, 'run the programs')
   .name('test:programs')
   .description('Runs programs over npm packages, stock and switched in turn, and compares what they do.')
   .option('--rounds <n>', 'pairs of runs of each', Number, 3)

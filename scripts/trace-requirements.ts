@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 import ts from 'typescript'
+import { refuseOptions } from './support/cannot.ts'
 
 const REQUIREMENTS_FOLDER = 'docs/requirements'
 const TEST_FOLDERS = ['test', 'conformance']
@@ -149,4 +150,7 @@ function main(args: readonly string[]): void {
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) main(process.argv.slice(2))
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  refuseOptions('trace the requirements', ['--quiet'])
+  main(process.argv.slice(2))
+}
