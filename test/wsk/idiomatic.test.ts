@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 
 import * as wsk from '../../src/faces/wsk/index.ts'
+import { deferred, within } from '../support/waiting.ts'
 import { CARRIERS, Station, overEach } from './station.ts'
 
 describe('WSK for people who like TypeScript', () => {
@@ -84,5 +85,30 @@ describe('WSK for people who like TypeScript', () => {
     await assert.rejects(application.listen({ address: '203.0.113.1' }), {
       code: 'STATUS_INVALID_ADDRESS_COMPONENT',
     })
+  })
+
+  test('a listener that cannot inspect is not left behind: the application ends', async (t) => {
+    const station = new Station(t, 'tcpip', { conditionalAccept: 'none' })
+    const application = new wsk.WskApplication(station.wsk)
+    await assert.rejects(application.listen({ inspect: () => 'accept' }), { code: 'STATUS_NOT_SUPPORTED' })
+    await within(application[Symbol.asyncDispose](), 10_000, 'the end of the application')
+  })
+
+  overEach('an inspector hears when the listener closes', async (station) => {
+    await using application = new wsk.WskApplication(station.wsk)
+    const asked = deferred<AbortSignal>()
+    const listener = await application.listen({
+      inspect: ({ signal }) => {
+        asked.resolve(signal)
+        return new Promise(() => undefined)
+      },
+    })
+    const socket = await station.socket(wsk.WSK_FLAG_CONNECTION_SOCKET)
+    await station.bind(socket)
+    socket.dispatch.WskConnect(socket, listener.address, 0, new wsk.Irp())
+    const signal = await within(asked.promise, 10_000, 'the request')
+    assert.equal(signal.aborted, false)
+    await listener.close()
+    assert.equal(signal.aborted, true)
   })
 })

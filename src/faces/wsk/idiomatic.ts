@@ -80,23 +80,8 @@ export class WskApplication implements AsyncDisposable {
         irp,
       ),
     )
-    if (inspections !== undefined) {
-      inspections.socket = socket
-      await request<number>(
-        (irp) =>
-          socket.dispatch.WskControlSocket(
-            socket,
-            wsk.WskSetOption,
-            wsk.SO_CONDITIONAL_ACCEPT,
-            wsk.SOL_SOCKET,
-            1,
-            null,
-            irp,
-          ),
-        'inspect connection requests',
-      )
-    }
     try {
+      if (inspections !== undefined) await inspections.begin(socket)
       await request<0>(
         (irp) => socket.dispatch.WskBind(socket, local, 0, irp),
         `listen at ${address}:${String(port)}`,
@@ -107,7 +92,7 @@ export class WskApplication implements AsyncDisposable {
     }
     const bound = out<SockAddr>()
     await request<0>((irp) => socket.dispatch.WskGetLocalAddress(socket, bound, irp), 'ask for the address')
-    return new Listener(socket, bound.value ?? local)
+    return new Listener(socket, bound.value ?? local, () => inspections?.end())
   }
 
   /** Connects; what arrives waits in the {@link Connection} until it is read. */
@@ -152,12 +137,35 @@ export class WskApplication implements AsyncDisposable {
 
 /** Asks an inspector, and carries out what it says. */
 class Judging {
-  socket: WskListenSocket | undefined
+  #socket: WskListenSocket | undefined
   readonly #inspect: Inspector
   readonly #pending = new Map<string, AbortController>()
 
   constructor(inspect: Inspector) {
     this.#inspect = inspect
+  }
+
+  async begin(socket: WskListenSocket): Promise<void> {
+    this.#socket = socket
+    await request<number>(
+      (irp) =>
+        socket.dispatch.WskControlSocket(
+          socket,
+          wsk.WskSetOption,
+          wsk.SO_CONDITIONAL_ACCEPT,
+          wsk.SOL_SOCKET,
+          1,
+          null,
+          irp,
+        ),
+      'inspect connection requests',
+    )
+  }
+
+  /** The listener closes: no request of it becomes a connection. */
+  end(): void {
+    for (const controller of this.#pending.values()) controller.abort()
+    this.#pending.clear()
   }
 
   readonly dispatch = {
@@ -189,7 +197,7 @@ class Judging {
       action = actionOf(await verdict)
     } finally {
       // Nobody waits for the verdict on a request that was dropped.
-      const { socket } = this
+      const socket = this.#socket
       if (this.#pending.delete(inspectIdKey(id)) && socket !== undefined) {
         socket.dispatch.WskInspectComplete(socket, id, action, new Irp<0>())
       }
@@ -205,10 +213,13 @@ function actionOf(verdict: Verdict): wsk.WskInspectDecision {
 export class Listener implements AsyncDisposable {
   readonly socket: WskListenSocket
   readonly address: SockAddr
+  readonly #onClose: (() => void) | undefined
 
-  constructor(socket: WskListenSocket, address: SockAddr) {
+  /** @param onClose Called when it closes. */
+  constructor(socket: WskListenSocket, address: SockAddr, onClose?: () => void) {
     this.socket = socket
     this.address = address
+    this.#onClose = onClose
   }
 
   /** The next connection. */
@@ -236,7 +247,9 @@ export class Listener implements AsyncDisposable {
   }
 
   async close(): Promise<void> {
-    await closeSocket(this.socket)
+    const closing = closeSocket(this.socket)
+    this.#onClose?.()
+    await closing
   }
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
