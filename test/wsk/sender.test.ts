@@ -22,6 +22,10 @@ class Carrier {
     this.room -= part.length
     return part.length
   }
+
+  shutdown(): void {
+    this.taken += '|'
+  }
 }
 
 function sending(): {
@@ -71,6 +75,22 @@ describe('sends of one connection', () => {
     assert.deepEqual([carrier.taken, ends], ['firs', []])
     sender.pump()
     assert.deepEqual([carrier.taken, ends], ['firstsecond', ['5', '6', '0']])
+  })
+
+  test('WSK-IRP-12 WSK-DISC-4 of what is cancelled while it waits, the sends are gone, and the end goes out all the same', () => {
+    const { carrier, sender, ends, send } = sending()
+    carrier.room = 0
+    send('first')
+    const requests = [0, 1, 2].map(() => new Request(() => ends.push('cancelled')))
+    const [one, two, end] = requests as [Request, Request, Request]
+    sender.send(one, [Buffer.from('one')], false)
+    sender.send(two, [Buffer.from('two')], false)
+    sender.end(end, [])
+    for (const request of requests.toReversed()) request.cancel()
+    assert.deepEqual(ends, ['cancelled', 'cancelled', 'cancelled'])
+    carrier.room = Infinity
+    sender.pump()
+    assert.deepEqual([carrier.taken, ends.at(-1), sender.ended], ['first|', '5', true])
   })
 
   test('WSK-SEND-5 what a send fails with, every later one fails with, also when the carrier thinks otherwise', () => {
