@@ -1,7 +1,8 @@
 /** The checks of layers, states and docs: they must pass here, and must notice what they are there for. */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
@@ -168,3 +169,30 @@ test('docs: links and snippets inside code are not links', () => {
   const { output } = checkTree('check-docs', { 'README.md': text })
   assert.doesNotMatch(output, /README\.md/)
 })
+
+test('every script and bench refuses an option that it does not know in one line, and does nothing', async () => {
+  const files = ['scripts', 'bench'].flatMap((folder) =>
+    readdirSync(join(ROOT, 'dist', folder))
+      .filter((name) => name.endsWith('.js'))
+      .map((name) => join('dist', folder, name)),
+  )
+  const all = [...files, 'scripts/ok.mjs', 'scripts/build.mjs', 'scripts/model.mjs']
+  assert.ok(all.length > 12)
+  await Promise.all(
+    all.map(async (path) => {
+      const { status, output } = await ended(path, '--nope')
+      assert.notEqual(status, 0, path)
+      assert.match(output, /^Cannot [a-z ]+: .*'--nope'/, path)
+    }),
+  )
+})
+
+/** Runs the program at `path`; how it ended. */
+async function ended(path: string, ...args: string[]): Promise<Answer> {
+  const child = spawn(process.execPath, [join(ROOT, path), ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text))
+  const [status] = (await once(child, 'close')) as [number | null]
+  return { status, output }
+}
