@@ -1,4 +1,4 @@
-// One end of bench/fabric-reads.ts, over Winsock: `far-winsock.js server HOST` swallows what comes, LENGTH bytes at a time;
+// One end of bench/fabric-reads.ts, over Winsock: `far-winsock.js server HOST LENGTH` swallows what comes, LENGTH bytes at a time;
 // `far-winsock.js client HOST PORT LENGTH BYTES` sends so much, LENGTH at a time and two sends ahead. Says what it found as JSON.
 import { SD_SEND, winsock } from '../../src/winsock.ts'
 import type { Result, WinsockSocket } from '../../src/winsock.ts'

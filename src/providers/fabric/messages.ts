@@ -3,8 +3,8 @@ import { MAX_CONNECT_DATA_BYTES, WSA } from '../../spi/index.ts'
 import type { ConnectionRequest, SocketAddress, WsaCode } from '../../spi/index.ts'
 
 /**
- * The messages of a link, little endian: kind, count or flags, receives given back (16 bits), slot (16 bits), two bytes 0;
- * then what the kind says. docs/fabric.md explains them.
+ * The messages of a link, little endian: kind, count or flags, receives given back, a byte 0, slot (16 bits), two bytes 0; then
+ * what the kind says. docs/fabric.md explains them.
  */
 export const HEADER_BYTES = 8
 
