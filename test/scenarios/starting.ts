@@ -135,6 +135,11 @@ export const STARTING: Scenarios = [
         assert.ok(of.length > 0)
         for (const entry of of) assert.ok(journal.at('tcp.listen') < journal.entries.indexOf(entry))
         assert.ok(journal.at('tcp.listen') < journal.at('san.socket'))
+        assert.equal(
+          journal.count('san.close'),
+          faults.length,
+          'who does not listen there keeps no socket there',
+        )
         party.line.tell(valueOf(listener.getsockname()))
         const server = await listener.blocking.accept()
         assert.equal(server.provider, faults.length === 0 ? party.carrier : 'tcpip')
