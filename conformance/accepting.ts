@@ -221,7 +221,11 @@ export const acceptingChecks: readonly Check[] = [
     const second = await fixture.farRequest(listener, bytes(2))
     const third = await fixture.farClient()
     await fixture.peer.connect(third, listener.address, bytes(3))
-    assertStatus((await fixture.farOutcome(third)).status, 'WSAECONNREFUSED', 'the connect beyond the backlog')
+    assertStatus(
+      (await fixture.farOutcome(third)).status,
+      'WSAECONNREFUSED',
+      'the connect beyond the backlog',
+    )
     assert.deepEqual(acceptOne(listener).request.callerData, bytes(2))
     assertStatus((await fixture.farOutcome(second)).status, 'success', "the second peer's connect")
     assert.equal(first.pended.status, WSA.WSA_IO_PENDING)
@@ -266,7 +270,11 @@ export const acceptingChecks: readonly Check[] = [
     assertStatus(await fixture.completion(decided.pended), 'success', 'the completion of a decided request')
 
     assertStatus(await fixture.peer.close(withdrawn.far), 'success', "the peer's close")
-    assertStatus(await fixture.completion(withdrawn.pended), 'WSAECONNRESET', 'the completion of a withdrawn one')
+    assertStatus(
+      await fixture.completion(withdrawn.pended),
+      'WSAECONNRESET',
+      'the completion of a withdrawn one',
+    )
     assert.deepEqual(judge(listener, withdrawn.pended), { answer: 'WSAEINVAL', asked: [] })
 
     assertStatus(listener.socket.close(), 'success', 'close')

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict'
 
 import { FD_CONNECT, MAX_CONNECT_DATA_BYTES, Overlapped, WSA, isFinalConnectError } from '../src/spi/index.ts'
-import { assertFailure, assertRefused, assertStatus, clause, odd, resultName, statusName, valueOf } from './check.ts'
+import {
+  assertFailure,
+  assertRefused,
+  assertStatus,
+  clause,
+  odd,
+  resultName,
+  statusName,
+  valueOf,
+} from './check.ts'
 import type { Check } from './check.ts'
 import { ACCEPT, NO_DATA } from './fixture.ts'
 import { startConnect } from './station.ts'
@@ -80,7 +89,10 @@ export const connectingChecks: readonly Check[] = [
       const condition = () => ({ decision: 'CF_PEND', pended }) as const
       assertFailure(listener.socket.accept(condition), 'WSA_IO_PENDING', 'accept')
       assertStatus((await fixture.farOutcome(far)).status, 'WSA_IO_PENDING', 'what the peer hears first')
-      const answer = listener.socket.accept(() => (end === 'accept' ? ACCEPT : { decision: 'CF_REJECT' }), pended)
+      const answer = listener.socket.accept(
+        () => (end === 'accept' ? ACCEPT : { decision: 'CF_REJECT' }),
+        pended,
+      )
       assert.equal(resultName(answer), end === 'accept' ? 'success' : 'WSAECONNREFUSED')
       const expected = end === 'accept' ? 'success' : 'WSAECONNREFUSED'
       assertStatus((await fixture.farOutcome(far)).status, expected, 'how it ended')

@@ -33,6 +33,18 @@ const steps = [
       'node_modules/.cache/eslint/',
     ],
   ],
+  [
+    'format',
+    [
+      node,
+      'node_modules/prettier/bin/prettier.cjs',
+      '.',
+      '--check',
+      '--cache',
+      '--cache-location',
+      'node_modules/.cache/prettier/formatted',
+    ],
+  ],
   ['layers', [node, 'dist/scripts/check-layers.js']],
   ['contract', [node, 'dist/scripts/check-contract.js']],
   ['states', [node, 'dist/scripts/draw-states.js', '--check']],

@@ -41,15 +41,7 @@ const CATEGORIES = [
 /** Behind what is exported, and nobody's business: what derived types are derived from, and parts of objects that are handed around. */
 const OPAQUE = [
   ...['ACTIONS', 'ROLES', 'ROWS', 'TRANSITIONS', 'StateOf', 'ByFlag', 'WskSocketOf', 'ConnectionListener'],
-  ...[
-    'AttemptHost',
-    'GroupHost',
-    'Quota',
-    'NativeCall',
-    'Passages',
-    'Routes',
-    'Turns',
-  ],
+  ...['AttemptHost', 'GroupHost', 'Quota', 'NativeCall', 'Passages', 'Routes', 'Turns'],
   ...['StartedProvider'],
   ...['Face', 'Home', 'OptionLevel', 'WinsockState', 'Liveness'],
   ...['Fixture', 'Outcome', 'Station'],

@@ -22,5 +22,13 @@ export { shm } from './providers/shm/index.ts'
 export type { ShmOptions, ShmProvider, ShmLimits, ShmStats } from './providers/shm/index.ts'
 export { loadShm } from './native/load.ts'
 export type { Loaded } from './native/load.ts'
-export type { FoundListener, Poller, PollerStats, PollSource, ReceivedMessage, ShmNative, Watcher } from './native/shm.ts'
+export type {
+  FoundListener,
+  Poller,
+  PollerStats,
+  PollSource,
+  ReceivedMessage,
+  ShmNative,
+  Watcher,
+} from './native/shm.ts'
 export type { Cancel, Clock } from './base/clock.ts'

@@ -49,7 +49,11 @@ async function examine(): Promise<Check[]> {
   }
   const { native } = loaded
   return [
-    { name: 'native code', verdict: 'ok', detail: `loaded for ${process.platform}-${process.arch}, node ${process.version}` },
+    {
+      name: 'native code',
+      verdict: 'ok',
+      detail: `loaded for ${process.platform}-${process.arch}, node ${process.version}`,
+    },
     sealedMemory(native),
     rendezvous(native),
     await listenerOwner(native),
@@ -65,13 +69,23 @@ function sealedMemory(native: ShmNative): Check {
   const bytes = 4096
   const memory = native.createMemory(bytes)
   if (typeof memory === 'number') {
-    return { name, verdict: 'broken', detail: `memfd_create failed (errno ${String(-memory)})`, remedy: 'a kernel of 5.1 or later, and room in the memory cgroup' }
+    return {
+      name,
+      verdict: 'broken',
+      detail: `memfd_create failed (errno ${String(-memory)})`,
+      remedy: 'a kernel of 5.1 or later, and room in the memory cgroup',
+    }
   }
   const mapped = native.mapMemory(memory.fd, bytes)
   native.close(memory.fd)
   native.unmap(memory.buffer)
   if (typeof mapped === 'number') {
-    return { name, verdict: 'broken', detail: `the seals do not hold (errno ${String(-mapped)})`, remedy: 'a kernel of 5.1 or later' }
+    return {
+      name,
+      verdict: 'broken',
+      detail: `the seals do not hold (errno ${String(-mapped)})`,
+      remedy: 'a kernel of 5.1 or later',
+    }
   }
   native.unmap(mapped)
   return { name, verdict: 'ok', detail: 'can be made, sealed and mapped read-only' }
@@ -81,10 +95,19 @@ function rendezvous(native: ShmNative): Check {
   const name = 'rendezvous'
   const listener = native.listen(`sockswitch/doctor/${String(process.pid)}`)
   if (listener < 0) {
-    return { name, verdict: 'broken', detail: `abstract Unix sockets cannot be made (errno ${String(-listener)})`, remedy: 'allow AF_UNIX sockets in the sandbox or seccomp profile' }
+    return {
+      name,
+      verdict: 'broken',
+      detail: `abstract Unix sockets cannot be made (errno ${String(-listener)})`,
+      remedy: 'allow AF_UNIX sockets in the sandbox or seccomp profile',
+    }
   }
   native.close(listener)
-  return { name, verdict: 'ok', detail: 'abstract Unix sockets work; processes meet within one network namespace' }
+  return {
+    name,
+    verdict: 'ok',
+    detail: 'abstract Unix sockets work; processes meet within one network namespace',
+  }
 }
 
 async function listenerOwner(native: ShmNative): Promise<Check> {
@@ -113,12 +136,20 @@ function fabricCheck(): Check {
     const verdict = wanted === 'off' ? 'ok' : 'slower'
     return { name, verdict, detail: `connections to other hosts stay on TCP/IP: ${loaded.reason}` }
   }
-  const found = FABRICS.flatMap((provider) => (provider === 'off' ? [] : fabricDevices(loaded.native, provider)))
+  const found = FABRICS.flatMap((provider) =>
+    provider === 'off' ? [] : fabricDevices(loaded.native, provider),
+  )
   const detail = `libfabric ${loaded.native.version}: ${found.join('; ') || 'no provider that connects'}; SOCKSWITCH_FABRIC=${wanted}`
-  if (wanted === 'off') return { name, verdict: 'ok', detail, ...(found.length > 0 && { remedy: FABRIC_ADVICE }) }
+  if (wanted === 'off')
+    return { name, verdict: 'ok', detail, ...(found.length > 0 && { remedy: FABRIC_ADVICE }) }
   return found.some((each) => each.startsWith(`${wanted} on `))
     ? { name, verdict: 'ok', detail }
-    : { name, verdict: 'slower', detail: `connections to other hosts stay on TCP/IP: ${detail}`, remedy: fabricRemedy(wanted) }
+    : {
+        name,
+        verdict: 'slower',
+        detail: `connections to other hosts stay on TCP/IP: ${detail}`,
+        remedy: fabricRemedy(wanted),
+      }
 }
 
 const FABRIC_ADVICE =
@@ -139,7 +170,12 @@ function cpus(): Check {
   const count = availableParallelism()
   return count > 1
     ? { name: 'CPUs', verdict: 'ok', detail: `${String(count)} usable; waiting may spin` }
-    : { name: 'CPUs', verdict: 'slower', detail: 'one usable, so waiting never spins', remedy: 'give the container a second CPU for latencies below 10 µs' }
+    : {
+        name: 'CPUs',
+        verdict: 'slower',
+        detail: 'one usable, so waiting never spins',
+        remedy: 'give the container a second CPU for latencies below 10 µs',
+      }
 }
 
 function environment(): Check {
@@ -147,10 +183,17 @@ function environment(): Check {
   try {
     const { mode, rules } = readConfig(process.env)
     if (mode !== 'on') {
-      const detail = mode === 'off' ? 'SOCKSWITCH=off turns switching off' : 'SOCKSWITCH=observe only counts what would be switched'
+      const detail =
+        mode === 'off'
+          ? 'SOCKSWITCH=off turns switching off'
+          : 'SOCKSWITCH=observe only counts what would be switched'
       return { name, verdict: 'broken', detail, remedy: 'unset SOCKSWITCH' }
     }
-    return { name, verdict: 'ok', detail: `nothing turns switching off; rules: ${rules.length === 0 ? 'none' : String(rules.length)}` }
+    return {
+      name,
+      verdict: 'ok',
+      detail: `nothing turns switching off; rules: ${rules.length === 0 ? 'none' : String(rules.length)}`,
+    }
   } catch (error) {
     return { name, verdict: 'broken', detail: (error as Error).message, remedy: 'set it right, or unset it' }
   }
@@ -166,7 +209,15 @@ function carried(): Check {
       const c = net.connect(server.address().port, '127.0.0.1', () => c.end('x'))
       c.on('data', () => console.log(c._handle.fd === -1 ? 'san' : 'tcpip')).on('close', () => server.close())
     })`
-  const result = spawnSync(process.execPath, ['--require', register, '-e', script], { encoding: 'utf8', timeout: 5000 })
+  const result = spawnSync(process.execPath, ['--require', register, '-e', script], {
+    encoding: 'utf8',
+    timeout: 5000,
+  })
   if (result.stdout.trim() === 'san') return { name, verdict: 'ok', detail: 'was carried over shared memory' }
-  return { name, verdict: 'broken', detail: `stayed on TCP/IP ${result.stderr.trim()}`.trim(), remedy: 'see the lines above, and `sockswitch explain` where there are rules' }
+  return {
+    name,
+    verdict: 'broken',
+    detail: `stayed on TCP/IP ${result.stderr.trim()}`.trim(),
+    remedy: 'see the lines above, and `sockswitch explain` where there are rules',
+  }
 }

@@ -107,7 +107,12 @@ function compose(): ProcessSwitch | { readonly unavailable: string } {
   let everything = false
   let face: NetFace
   try {
-    face = faceOver(theSwitch, provider, liveness, (owner) => everything || (owner !== undefined && claimed.has(owner)))
+    face = faceOver(
+      theSwitch,
+      provider,
+      liveness,
+      (owner) => everything || (owner !== undefined && claimed.has(owner)),
+    )
   } catch (error) {
     return { unavailable: error instanceof Error ? error.message : String(error) }
   }

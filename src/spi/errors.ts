@@ -48,7 +48,8 @@ export type WsaCode = (typeof WSA)[WsaName]
 export type Status = 0 | WsaCode
 
 /** What a call answers that returns something. Failures are values; throws are for misuse. */
-export type Result<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: WsaCode }
+export type Result<T> =
+  { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: WsaCode }
 
 export function success<T>(value: T): Result<T> {
   return { ok: true, value }

@@ -31,7 +31,12 @@ export interface Upcalls {
    * @param status 0, or why the operation failed.
    * @source WPUCompleteOverlappedRequest
    */
-  completeOverlappedRequest(handle: SwitchHandle, overlapped: Overlapped, status: 0 | WsaCode, bytes: number): Status
+  completeOverlappedRequest(
+    handle: SwitchHandle,
+    overlapped: Overlapped,
+    status: 0 | WsaCode,
+    bytes: number,
+  ): Status
   /** The last upcall of a socket, once. @source WPUCloseSocketHandle; WSD-CLOSE-6 */
   closeSocketHandle(handle: SwitchHandle): Status
 }

@@ -123,6 +123,12 @@ function agree(started: StartedProvider, companion: SanSocket): Result<Session> 
   const memory = companion.memory()
   if (!memory.ok) return memory
   return success(
-    new Session({ socket: companion, memory: memory.value, limits: started.limits, peerHello, role: 'initiator' }),
+    new Session({
+      socket: companion,
+      memory: memory.value,
+      limits: started.limits,
+      peerHello,
+      role: 'initiator',
+    }),
   )
 }

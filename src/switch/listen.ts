@@ -32,7 +32,8 @@ export interface Arrival {
   readonly request: IncomingRequest | undefined
 }
 
-export type SanListenResult = { readonly ok: true; readonly listener: SanListener } | { readonly ok: false; readonly code: WsaCode }
+export type SanListenResult =
+  { readonly ok: true; readonly listener: SanListener } | { readonly ok: false; readonly code: WsaCode }
 
 const NOBODY: SessionOwner = {
   readable() {
@@ -100,7 +101,11 @@ export class SanListener {
     return this.#started.provider.name
   }
 
-  static open(environment: ConnectEnvironment, started: StartedProvider, parts: ListenParts): SanListenResult {
+  static open(
+    environment: ConnectEnvironment,
+    started: StartedProvider,
+    parts: ListenParts,
+  ): SanListenResult {
     const companion = createCompanion(started, parts.local, parts.options)
     if (!companion.ok) return { ok: false, code: companion.error }
     const listener = new SanListener(environment, started, companion.value, parts)
@@ -148,7 +153,11 @@ export class SanListener {
       if (accepted.ok && hello !== undefined) this.#negotiate(accepted.value, hello, request)
       // What was refused or pended leaves others; anything else ends the round, and the provider signals again while some
       // are left.
-      else if (!accepted.ok && accepted.error !== WSA.WSAECONNREFUSED && accepted.error !== WSA.WSA_IO_PENDING) {
+      else if (
+        !accepted.ok &&
+        accepted.error !== WSA.WSAECONNREFUSED &&
+        accepted.error !== WSA.WSA_IO_PENDING
+      ) {
         this.#loseLater(request)
         return
       }
@@ -156,19 +165,26 @@ export class SanListener {
     this.#event.set()
   }
 
-  #ask(condition: Condition, { remote, local }: ConnectionRequest, hello: Hello): { request: Request; verdict: Verdict } {
+  #ask(
+    condition: Condition,
+    { remote, local }: ConnectionRequest,
+    hello: Hello,
+  ): { request: Request; verdict: Verdict } {
     const pended = new Overlapped({
       completed: (status) => {
         if (status !== 0) this.#lose(request)
       },
     })
-    const request: Request = new Request(remote, local, this.provider, (decision) => this.#decide(request, hello, pended, decision))
+    const request: Request = new Request(remote, local, this.provider, (decision) =>
+      this.#decide(request, hello, pended, decision),
+    )
     const decision = request.judge(condition, (error) => {
       this.#environment.schedule(() => {
         throw error
       })
     })
-    const verdict = decision === 'defer' ? ({ decision: 'CF_PEND', pended } as const) : this.#verdict(decision)
+    const verdict =
+      decision === 'defer' ? ({ decision: 'CF_PEND', pended } as const) : this.#verdict(decision)
     return { request, verdict }
   }
 
@@ -212,7 +228,13 @@ export class SanListener {
       return
     }
     const { limits } = this.#started
-    const session = new Session({ socket: accepted.socket, memory: memory.value, limits, peerHello, role: 'acceptor' })
+    const session = new Session({
+      socket: accepted.socket,
+      memory: memory.value,
+      limits,
+      peerHello,
+      role: 'acceptor',
+    })
     this.#negotiating.set(session, request)
     const over = (): void => {
       cancelTimer()

@@ -67,4 +67,9 @@ export function reasonFor(code: WsaCode, stage: 'create' | 'listen' | 'share' | 
 }
 
 /** What an address that is not to be had means at each stage. */
-const AT_ADDRESS = { create: 'no-route', listen: 'name-taken', share: 'shared', connect: 'no-listener' } as const
+const AT_ADDRESS = {
+  create: 'no-route',
+  listen: 'name-taken',
+  share: 'shared',
+  connect: 'no-listener',
+} as const

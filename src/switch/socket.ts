@@ -1,5 +1,13 @@
 import { WSA, isWildcard } from '../spi/index.ts'
-import type { ConnectionRequest, Sharing, SocketAddress, SocketOption, Status, TcpipSocket, WsaCode } from '../spi/index.ts'
+import type {
+  ConnectionRequest,
+  Sharing,
+  SocketAddress,
+  SocketOption,
+  Status,
+  TcpipSocket,
+  WsaCode,
+} from '../spi/index.ts'
 import type { Cancel } from '../base/clock.ts'
 import { step } from '../base/machine.ts'
 import { plainly } from './addresses.ts'
@@ -21,7 +29,12 @@ import type { Stats } from './stats.ts'
 
 /** How an application's connect goes on. */
 export type ConnectOutcome =
-  | { readonly kind: 'san'; readonly session: Session; readonly local: SocketAddress; readonly provider: string }
+  | {
+      readonly kind: 'san'
+      readonly session: Session
+      readonly local: SocketAddress
+      readonly provider: string
+    }
   /** TCP/IP's connect has been called; the face follows it. `status` is what it answered. */
   | { readonly kind: 'tcpip'; readonly reason: Reason; readonly status: Status }
   /** Final: the application gets the error. */
@@ -251,7 +264,8 @@ export class SwitchSocket {
         done({ kind: 'failed', code: result.code })
       } else {
         const reason = result.timedOut ? 'handshake-timeout' : reasonFor(result.code, 'connect')
-        if (reason === 'peer-not-switched' || reason === 'peer-rule') this.#environment.misses.note(destination, reason)
+        if (reason === 'peer-not-switched' || reason === 'peer-rule')
+          this.#environment.misses.note(destination, reason)
         this.#stay(destination, reason, 'failed', done)
       }
     })

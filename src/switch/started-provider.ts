@@ -19,7 +19,12 @@ export function started(
   limits: ProviderLimits,
   upcalls = new UpcallTable(),
 ): StartedProvider {
-  const features = (limits.rdma === undefined ? 0 : FEATURE_RDMA_READ) | (limits.duplicates === true ? FEATURE_MOVE : 0)
-  const hello = encodeHello({ regionBytes: limits.regionBytes, maxRingBytes: limits.maxMemoryBytes, features })
+  const features =
+    (limits.rdma === undefined ? 0 : FEATURE_RDMA_READ) | (limits.duplicates === true ? FEATURE_MOVE : 0)
+  const hello = encodeHello({
+    regionBytes: limits.regionBytes,
+    maxRingBytes: limits.maxMemoryBytes,
+    features,
+  })
   return { provider, description, limits, hello, upcalls }
 }

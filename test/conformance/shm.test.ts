@@ -8,10 +8,15 @@ import { tcpAddresses } from '../support/tcp-addresses.ts'
 const shmProvider = (): ShmProvider => provider({ limits: { moveMs: 500 } })
 
 const exempt = {
-  'MEM-4': 'the segments of a link hold the registered memory of all its connections, which all belong to one peer',
+  'MEM-4':
+    'the segments of a link hold the registered memory of all its connections, which all belong to one peer',
 }
 
-providerConformance('shm, one provider', { create: () => shmProvider(), address: tcpAddresses('IPv4'), exempt })
+providerConformance('shm, one provider', {
+  create: () => shmProvider(),
+  address: tcpAddresses('IPv4'),
+  exempt,
+})
 
 providerConformance('shm, two providers in one loop, IPv6', {
   create: () => shmProvider(),

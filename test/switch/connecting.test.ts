@@ -46,7 +46,9 @@ const REASON: Partial<Record<WsaName, Reason>> = {
 }
 
 /** Neither is a result: the one answers `connect`, the other says that the peer makes up its mind. */
-const CODES = (Object.keys(WSA) as WsaName[]).filter((name) => name !== 'WSAEWOULDBLOCK' && name !== 'WSA_IO_PENDING')
+const CODES = (Object.keys(WSA) as WsaName[]).filter(
+  (name) => name !== 'WSAEWOULDBLOCK' && name !== 'WSA_IO_PENDING',
+)
 
 function expectedOutcome(name: WsaName): ConnectOutcome {
   if (FINAL.includes(name)) return { kind: 'failed', code: WSA[name] }
@@ -139,7 +141,11 @@ describe('the result of a connect', () => {
       const host = new Host({ faults: [failing('connect', name)] })
       const attempt = host.connect(SERVER)
       const inside = FINAL.includes(name) ? 0 : 1
-      assert.equal(attempt.outcomes.length, inside, 'only where TCP/IP goes on is it told from inside the call')
+      assert.equal(
+        attempt.outcomes.length,
+        inside,
+        'only where TCP/IP goes on is it told from inside the call',
+      )
       await settle()
       assert.deepEqual(attempt.outcome, expectedOutcome(name))
       assertAftermath(host, name)

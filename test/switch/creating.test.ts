@@ -125,7 +125,7 @@ describe('the application socket', () => {
       status: 0,
     })
     assert.deepEqual(host.journal.labels(), ['tcp.connect', 'tcp.connect'])
-    assert.deepEqual(host.switch.stats.reasons, { 'no-route': 1, 'shared': 1 })
+    assert.deepEqual(host.switch.stats.reasons, { 'no-route': 1, shared: 1 })
   })
 
   test('WSD-ARCH-4 WSD-ARCH-7 is decided for by itself: one goes over one SAN, one over another, one over TCP/IP', async () => {

@@ -34,7 +34,10 @@ export function reasonOf(handle: TcpHandle): Reason | undefined {
 /** What to do when a handle is closed, and once its descriptor is; one thing at a time. */
 const BEFORE_CLOSE = Symbol('sockswitch.beforeClose')
 const AFTER_CLOSE = Symbol('sockswitch.afterClose')
-type Closing = TcpHandle & { [BEFORE_CLOSE]?: (() => void) | undefined; [AFTER_CLOSE]?: (() => void) | undefined }
+type Closing = TcpHandle & {
+  [BEFORE_CLOSE]?: (() => void) | undefined
+  [AFTER_CLOSE]?: (() => void) | undefined
+}
 
 export function beforeClose(handle: TcpHandle, action: () => void): void {
   ;(handle as Closing)[BEFORE_CLOSE] = action

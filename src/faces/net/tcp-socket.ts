@@ -30,7 +30,10 @@ export class HandleTcpSocket implements TcpipSocket {
     if (this.#reserved !== undefined) return success(this.#reserved.local)
     // The application has chosen its local address itself: the handle is bound already.
     const bound = this.localAddress()
-    if (bound.ok) return success(isWildcard(bound.value) ? { ...leaving(destination), port: bound.value.port } : bound.value)
+    if (bound.ok)
+      return success(
+        isWildcard(bound.value) ? { ...leaving(destination), port: bound.value.port } : bound.value,
+      )
     const reserved = this.#ports.take(destination)
     if (typeof reserved === 'number') return failure(codeOf(reserved))
     this.#reserved = reserved
@@ -39,7 +42,8 @@ export class HandleTcpSocket implements TcpipSocket {
 
   localAddress(): Result<SocketAddress> {
     const out: { address?: string; family?: string; port?: number } = {}
-    if (this.#handle.getsockname(out) !== 0 || out.address === undefined || !out.port) return failure(WSA.WSAEINVAL)
+    if (this.#handle.getsockname(out) !== 0 || out.address === undefined || !out.port)
+      return failure(WSA.WSAEINVAL)
     return success({ family: out.family === 'IPv6' ? 'IPv6' : 'IPv4', address: out.address, port: out.port })
   }
 

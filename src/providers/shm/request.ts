@@ -46,7 +46,8 @@ export function readRequest(bytes: Uint8Array): SlotRequest | undefined {
   const listener = text()
   const remote = text()
   const local = text()
-  if (listener === undefined || remote === undefined || local === undefined || at + 4 > bytes.length) return undefined
+  if (listener === undefined || remote === undefined || local === undefined || at + 4 > bytes.length)
+    return undefined
   const port = (offset: number): number => ((bytes[at + offset] ?? 0) << 8) | (bytes[at + offset + 1] ?? 0)
   const remoteAddress = endpoint(remote, port(0))
   const localAddress = endpoint(local, port(2))
@@ -58,5 +59,7 @@ export function readRequest(bytes: Uint8Array): SlotRequest | undefined {
 
 function endpoint(address: string, port: number): SocketAddress | undefined {
   const version = isIP(address)
-  return version === 0 || address.includes('%') ? undefined : { family: version === 4 ? 'IPv4' : 'IPv6', address, port }
+  return version === 0 || address.includes('%')
+    ? undefined
+    : { family: version === 4 ? 'IPv4' : 'IPv6', address, port }
 }

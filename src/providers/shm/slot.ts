@@ -47,7 +47,11 @@ export class Slot {
     const word = own.byte / 4
     const slot = new Slot(link, id, layout.nextGeneration(layout.generationOf(words[word] ?? 0)), own)
     clearRegion(own)
-    words[word + layout.SLOT_DATA_BYTES] = writeRequest(bytes, regionByte(own) + layout.CONNECT_DATA_BYTE, request)
+    words[word + layout.SLOT_DATA_BYTES] = writeRequest(
+      bytes,
+      regionByte(own) + layout.CONNECT_DATA_BYTE,
+      request,
+    )
     slot.#unanswered = true
     link.unanswered += 1
     slot.#publish(layout.PHASE_OPEN)
@@ -124,7 +128,8 @@ export class Slot {
   /** The ticket with which another process comes for the peer's side, if it has moved; a copy. */
   get peerTicket(): Uint8Array | undefined {
     const peer = this.#peer
-    if (peer === undefined || this.#peerState() !== layout.slotState(this.#generation, layout.PHASE_MOVED)) return undefined
+    if (peer === undefined || this.#peerState() !== layout.slotState(this.#generation, layout.PHASE_MOVED))
+      return undefined
     const from = peer.byte + layout.SLOT_TICKET_BYTE
     return peer.segment.bytes.slice(from, from + TICKET_BYTES)
   }
