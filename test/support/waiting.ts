@@ -27,9 +27,13 @@ export async function within<T>(
  * Waits until `check` answers true, looking after each turn of the event loop: for states of the kernel, such as /proc,
  * that no event announces. Whoever can wait for an event does that instead.
  */
-export async function eventually(check: () => boolean, limitMs: number, what: () => string): Promise<void> {
+export async function eventually(
+  check: () => boolean | Promise<boolean>,
+  limitMs: number,
+  what: () => string,
+): Promise<void> {
   const end = performance.now() + limitMs
-  while (!check()) {
+  while (!(await check())) {
     if (performance.now() > end) throw new DeadlineError(`Waited ${limitMs} ms in vain for ${what()}`)
     await new Promise((resolve) => setTimeout(resolve, 1))
   }
