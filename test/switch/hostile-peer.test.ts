@@ -423,6 +423,34 @@ test('a peer that signals after the close is not heard, and nothing is asked of 
   assert.equal(end.readableCalls, 0)
 })
 
+for (const [what, lose] of [
+  [
+    'that is gone',
+    ({ socket }: Victim) => {
+      socket.complete(WSA.WSAECONNRESET)
+    },
+  ],
+  [
+    'of which the provider hears nothing any more',
+    ({ socket }: Victim) => {
+      socket.receiveAnswer = WSA.WSAENOBUFS
+      socket.complete(0)
+    },
+  ],
+] as const) {
+  test(`a peer ${what}, and that writes on all the same: the stream ends with what there was`, () => {
+    const target = victim()
+    const { socket, session } = target
+    socket.scribble(layout.PRODUCED, 100)
+    lose(target)
+    assert.equal(session.read(100)?.length, 100)
+    assert.equal(session.read(100), undefined)
+    // Nobody would tell of it.
+    socket.scribble(layout.PRODUCED, 200)
+    assert.equal(session.readEnd(), 'reset')
+  })
+}
+
 test('a peer that signals without end is heard once per signal', () => {
   const { socket, end } = victim()
   for (let i = 0; i < 1000; i++) socket.complete(0)

@@ -43,6 +43,7 @@ export class Life {
   }
   hear(event: PeerEvent): void {
     this.#peer = step('peer', PEER, this.#peer, event)
+    this.#halves.receiver.freeze()
   }
 
   get moving(): MovingState {

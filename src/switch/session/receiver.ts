@@ -29,9 +29,9 @@ export interface ReceiverParts {
  */
 export class Receiver {
   readonly #socket: SanSocket
-  readonly #memory: ConnectionMemory
+  #memory: ConnectionMemory
   readonly #word: number
-  readonly #peerWord: number
+  #peerWord: number
   readonly #maxRingBytes: number
   readonly #rdma: RdmaLimits | undefined
   readonly #onFetched: () => void
@@ -116,6 +116,22 @@ export class Receiver {
   get hasBlock(): boolean {
     this.#look()
     return (this.#blocks?.left ?? 0) > 0
+  }
+
+  /**
+   * The peer is gone, or nothing of it is heard any more: what its header says now is its last word. What came later nobody would be
+   * told of.
+   */
+  freeze(): void {
+    const { send, receive } = this.#memory
+    // Flags before bytes, and both before what is announced: each may only have been set after the next.
+    const { flags } = this
+    const produced = Atomics.load(receive.words, this.#peerWord + layout.PRODUCED)
+    const words = receive.words.slice(this.#peerWord, this.#peerWord + layout.HEADER_BYTES / 4)
+    words[layout.FLAGS] = flags
+    words[layout.PRODUCED] = produced
+    this.#memory = { send, receive: { ...receive, words, offset: 0 } }
+    this.#peerWord = 0
   }
 
   get broken(): boolean {
