@@ -42,7 +42,7 @@ const CATEGORIES = [
 const OPAQUE = [
   ...['ACTIONS', 'ROLES', 'ROWS', 'TRANSITIONS', 'StateOf', 'ByFlag', 'WskSocketOf', 'ConnectionListener'],
   ...['AttemptHost', 'GroupHost', 'Quota', 'NativeCall', 'Passages', 'Routes', 'Turns'],
-  ...['StartedProvider'],
+  ...['Orphan', 'StartedProvider'],
   ...['Face', 'Home', 'OptionLevel', 'WinsockState', 'Liveness'],
   ...['Fixture', 'Outcome', 'Station'],
   ...['Judged', 'Subnet'],

@@ -127,6 +127,7 @@ function agree(started: StartedProvider, companion: SanSocket): Result<Session> 
       socket: companion,
       memory: memory.value,
       limits: started.limits,
+      orphans: started.orphans,
       peerHello,
       role: 'initiator',
     }),

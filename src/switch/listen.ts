@@ -227,11 +227,12 @@ export class SanListener {
       this.#loseLater(request)
       return
     }
-    const { limits } = this.#started
+    const { limits, orphans } = this.#started
     const session = new Session({
       socket: accepted.socket,
       memory: memory.value,
       limits,
+      orphans,
       peerHello,
       role: 'acceptor',
     })

@@ -68,6 +68,7 @@ export function resumeSession(
       socket,
       memory: memory.value,
       limits: started.limits,
+      orphans: started.orphans,
       peerHello,
       role,
       resumed: packed,

@@ -20,7 +20,7 @@ import { resumeSession } from './resume.ts'
 import type { Session } from './session/session.ts'
 import { SwitchSocket } from './socket.ts'
 import type { SocketEnvironment } from './socket.ts'
-import { started } from './started-provider.ts'
+import { endProvider, started } from './started-provider.ts'
 import type { StartedProvider } from './started-provider.ts'
 import { Stats } from './stats.ts'
 import { UpcallTable } from './upcall-table.ts'
@@ -167,7 +167,7 @@ export class Switch {
     entry.upcalls.whenIdle(() => {
       // Not from inside an upcall of the provider's own; and only once, when the switch is closed meanwhile.
       this.#environment.schedule(() => {
-        if (this.#leaving.delete(entry)) provider.cleanup()
+        if (this.#leaving.delete(entry)) endProvider(entry)
       })
     })
     return 0
@@ -234,11 +234,11 @@ export class Switch {
   close(): void {
     for (const entry of this.#providers.splice(0)) {
       this.#routes.delete(entry)
-      entry.provider.cleanup()
+      endProvider(entry)
     }
     for (const entry of [...this.#leaving]) {
       this.#leaving.delete(entry)
-      entry.provider.cleanup()
+      endProvider(entry)
     }
   }
 }

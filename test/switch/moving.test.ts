@@ -11,6 +11,7 @@ import { Pattern } from '../support/pattern.ts'
 import { FakeClock, settle } from './fake-clock.ts'
 import { CLIENT, Host, SERVER, SUBNET, LIMITS } from './host.ts'
 import { loopback } from '../../src/providers/loopback/index.ts'
+import { fault } from '../../src/providers/wrap/index.ts'
 import type { LoopbackOptions } from '../../src/providers/loopback/index.ts'
 import { End } from './session-end.ts'
 
@@ -348,6 +349,35 @@ describe('a peer that closes while it stands still', () => {
     server.session.close()
     assert.equal(closes(hosts[1]), 1)
   })
+
+  for (const nth of [2, 3, 4]) {
+    test(`and whose receive ${String(nth)} its provider refuses: gives its socket back, once, and its provider can end`, async () => {
+      const clock = new FakeClock()
+      const network = new LoopbackNetwork(clock)
+      const [one, three] = [processOn(network, PIDS[0]), processOn(network, PIDS[2])]
+      const limits = { ...LIMITS, duplicates: true }
+      const failing = fault(loopback({ network, subnets: [SUBNET], limits, processId: PIDS[1] }), {
+        plan: [{ call: 'receive', error: 'WSAENOBUFS', nth }],
+        clock,
+      })
+      const two = new Host({ network, providers: [failing] })
+      const listening = two.listen(SERVER)
+      const attempt = one.connect(SERVER, { local: CLIENT })
+      await settle()
+      const [server] = listening.ends
+      assert.ok(server !== undefined)
+      const { results } = suspend(attempt.end, PIDS[2])
+      await settle(8)
+      server.session.close()
+      if (results[0]?.ok === true) three.switch.resume('san', 'IPv4', results[0].value, () => undefined)
+      await settle(8)
+      clock.advance(1000)
+      await settle(8)
+      assert.equal(closes(two), 1)
+      two.switch.close()
+      assert.equal(closes(two), 1)
+    })
+  }
 })
 
 describe('a hand-over that comes to nothing', () => {
@@ -395,6 +425,32 @@ describe('a hand-over that comes to nothing', () => {
     const answers: Result<Session>[] = []
     hosts[2].switch.resume('san', 'IPv4', packed.value, (result) => answers.push(result))
     await settle(8)
+    assert.deepEqual(answers, [{ ok: false, error: WSA.WSAECONNRESET }])
+  })
+
+  test('where the next process hears nothing of the peer, and ends its provider: it fails then', async () => {
+    const clock = new FakeClock()
+    const network = new LoopbackNetwork(clock)
+    const [one, two] = [processOn(network, PIDS[0]), processOn(network, PIDS[1])]
+    const limits = { ...LIMITS, duplicates: true }
+    const deaf = fault(loopback({ network, subnets: [SUBNET], limits, processId: PIDS[2] }), {
+      plan: [{ call: 'receive', error: 'WSAENOBUFS' }],
+      clock,
+    })
+    const three = new Host({ network, providers: [deaf] })
+    two.listen(SERVER)
+    const attempt = one.connect(SERVER, { local: CLIENT })
+    await settle()
+    const { results } = suspend(attempt.end, PIDS[2])
+    await settle(8)
+    assert.ok(results[0]?.ok)
+    const answers: Result<Session>[] = []
+    three.switch.resume('san', 'IPv4', results[0].value, (result) => {
+      answers.push(result)
+    })
+    await settle(8)
+    assert.deepEqual(answers, [])
+    three.switch.close()
     assert.deepEqual(answers, [{ ok: false, error: WSA.WSAECONNRESET }])
   })
 

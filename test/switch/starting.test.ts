@@ -269,6 +269,23 @@ describe('ending', () => {
     listening.socket.close()
   })
 
+  test('WSD-CLEAN-2 a connection whose peer had gone before ends with its provider, too, and touches its memory no more', async () => {
+    const network = new LoopbackNetwork()
+    const [here, there] = [new Host({ network }), new Host({ network })]
+    const { ends } = there.listen(SERVER)
+    const attempt = here.connect(SERVER)
+    await settle()
+    const { end } = attempt
+    ends[0]?.say('left unread')
+    there.switch.close()
+    await settle()
+    const told = end.readableCalls
+    here.switch.close()
+    assert.equal(end.session.state, 'closed')
+    assert.equal(end.readableCalls, told + 1)
+    assert.deepEqual(end.hear(), { text: '', then: 'reset' })
+  })
+
   test('two switches live side by side', async () => {
     const one = new Host()
     const other = new Host()

@@ -7,6 +7,12 @@ import type { PackedSession, Unread } from './packed.ts'
 import { Receiver } from './receiver.ts'
 import { Sender } from './sender.ts'
 
+/** A session that its provider tells of nothing any more: its peer is gone. */
+export interface Orphan {
+  /** The provider ends, and takes its memory away. */
+  providerEnded(): void
+}
+
 /** What a session is made from. */
 export interface SessionParts {
   readonly socket: SanSocket
@@ -14,6 +20,8 @@ export interface SessionParts {
   readonly limits: ProviderLimits
   readonly peerHello: Hello
   readonly role: 'initiator' | 'acceptor'
+  /** Where the session puts itself down once its provider tells it of nothing any more, until it closes. */
+  readonly orphans?: Set<Orphan>
   /** Where both streams begin, for tests: cursors wrap at 2³², and nobody wants to send so much. 0 unless said otherwise. */
   readonly firstCursor?: number
   /** What another process has packed: the session goes on where it stood. */

@@ -20,15 +20,18 @@ import type { SessionEvent, SessionState } from './session-state.ts'
 export class Life {
   readonly #socket: SanSocket
   readonly #halves: Halves
+  readonly #left: () => void
   #state: SessionState = 'negotiating'
   #peer: PeerState = 'there'
   #moving: MovingState = 'running'
   bytesRead = 0
   bytesWritten = 0
 
-  constructor(socket: SanSocket, halves: Halves) {
+  /** @param left The session is closed, in whichever way. */
+  constructor(socket: SanSocket, halves: Halves, left: () => void) {
     this.#socket = socket
     this.#halves = halves
+    this.#left = left
   }
 
   get state(): SessionState {
@@ -138,6 +141,7 @@ export class Life {
   /** Closes without a word to the peer. */
   leave(): void {
     this.move('close')
+    this.#left()
     this.#socket.close()
   }
 

@@ -2,12 +2,13 @@ import { Overlapped, SOCKET_OPTIONS, WSA } from '../../spi/index.ts'
 import type { SanSocket, SocketOption, Status, Stream, StreamOwner } from '../../spi/index.ts'
 import type { LargeDone } from './block-sender.ts'
 import { Halves } from './halves.ts'
-import type { SessionParts } from './halves.ts'
+import type { Orphan, SessionParts } from './halves.ts'
 import { FEATURE_MOVE } from './hello.ts'
 import * as layout from './layout.ts'
 import { Life } from './life.ts'
 import { Mover } from './mover.ts'
 import type { Suspended } from './mover.ts'
+import type { PeerEvent } from './peer-state.ts'
 import type { SessionState } from './session-state.ts'
 import { Writing } from './writing.ts'
 
@@ -25,7 +26,7 @@ export interface SessionOwner extends StreamOwner {
  *
  * @source WSD §3.9, §3.12, §3.13, §3.20; docs/session-protocol.md
  */
-export class Session implements Stream {
+export class Session implements Stream, Orphan {
   readonly socket: SanSocket
   /** What is taken is in the peer's hands. */
   readonly unsent = 0
@@ -49,7 +50,9 @@ export class Session implements Stream {
     this.#halves = new Halves(parts, () => {
       if (this.#life.canRead) this.#owner?.readable()
     })
-    this.#life = new Life(socket, this.#halves)
+    this.#life = new Life(socket, this.#halves, () => {
+      parts.orphans?.delete(this)
+    })
     this.#writing = new Writing(this.#life, this.#halves)
     this.#post()
     if (resumed !== undefined) {
@@ -260,11 +263,11 @@ export class Session implements Stream {
       return
     }
     if (status === WSA.WSA_OPERATION_ABORTED) {
-      this.#providerEnded()
+      this.providerEnded()
       return
     }
     if (status === 0) this.#post()
-    else this.#life.hear(status === WSA.WSAECONNABORTED ? 'vanished' : 'left')
+    else this.#lose(status === WSA.WSAECONNABORTED ? 'vanished' : 'left')
     if (state === 'negotiating') {
       // Whoever takes the connection looks for itself what came along, in a turn of its own.
       this.reconsider()
@@ -287,8 +290,8 @@ export class Session implements Stream {
     this.#mover?.look()
   }
 
-  // Aborted without a close of ours: the provider was shut down, and takes the memory away.
-  #providerEnded(): void {
+  /** Without a close of ours: the provider was shut down, and takes the memory away. */
+  providerEnded(): void {
     this.#life.leave()
     this.#owner?.readable()
     this.#owner?.writable()
@@ -337,7 +340,13 @@ export class Session implements Stream {
     const status = this.socket.receive(this.#receive)
     if (status === WSA.WSA_IO_PENDING) return
     // Anything but "gone" is the provider's own trouble: how the stream ended nobody knows.
-    this.#life.hear(status === WSA.WSAECONNRESET ? 'left' : 'vanished')
+    this.#lose(status === WSA.WSAECONNRESET ? 'left' : 'vanished')
     this.#settle(status)
+  }
+
+  // Nothing is posted any more that the provider could complete.
+  #lose(event: PeerEvent): void {
+    this.#life.hear(event)
+    if (this.#life.state !== 'closed') this.#parts.orphans?.add(this)
   }
 }
