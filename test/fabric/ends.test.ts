@@ -1,8 +1,6 @@
 /** Who gives what back when a connection or its link ends, in whatever order: nothing stays of either. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 
 import { LINK_MESSAGES_DONE } from '../../src/native/fabric.ts'
 import { FabricConnection } from '../../src/providers/fabric/connection.ts'
@@ -11,11 +9,8 @@ import * as layout from '../../src/providers/fabric/layout.ts'
 import * as messages from '../../src/providers/fabric/messages.ts'
 import { AGAIN } from '../../src/providers/fabric/outbox.ts'
 import { Overlapped, WSA } from '../../src/spi/index.ts'
+import { collectGarbage } from '../support/garbage.ts'
 import { EXPOSED, FIRST_PAGE, LOCAL, OWNER, REQUEST, connected, standing, words } from './by-hand.ts'
-
-// As --expose-gc does, in a process that is running.
-setFlagsFromString('--expose-gc')
-globalThis.gc ??= runInNewContext('gc') as NodeJS.GCFunction
 
 /** An opener, which asks for connections. */
 function opening() {
@@ -265,7 +260,7 @@ test('a link forgets connections that have exposed memory once that has gone', a
   link.words[LINK_MESSAGES_DONE] = sent.length
   link.roomMade()
   await new Promise((resolve) => setImmediate(resolve))
-  globalThis.gc?.()
+  collectGarbage()
   assert.deepEqual(
     gone.map((reference) => reference.deref()),
     [undefined, undefined],

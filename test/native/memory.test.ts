@@ -5,10 +5,9 @@ import { closeSync, ftruncateSync, openSync, rmSync, writeFileSync, writeSync } 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { native } from '../attack/channel.ts'
 import { censusOf } from '../support/census.ts'
+import { collectGarbage } from '../support/garbage.ts'
 import { NO_PYTHON } from '../support/python.ts'
 import { eventually } from '../support/waiting.ts'
 import { addonPath } from './addon-path.ts'
@@ -18,10 +17,6 @@ const EPERM = -1
 const EINVAL = -22
 const BYTES = 64 << 10
 const LIMIT_MS = 10_000
-
-// As --expose-gc does, in a process that is running.
-setFlagsFromString('--expose-gc')
-globalThis.gc ??= runInNewContext('gc') as NodeJS.GCFunction
 
 function create(bytes = BYTES): { readonly fd: number; readonly buffer: ArrayBuffer } {
   const made = native.createMemory(bytes)
@@ -37,7 +32,7 @@ function release(made: { readonly fd: number; readonly buffer: ArrayBuffer }): v
 /** Mappings of ours, once those that were given up are gone. */
 async function mappings(): Promise<number> {
   for (let turn = 0; turn < 3; turn += 1) {
-    globalThis.gc?.()
+    collectGarbage()
     await new Promise(setImmediate)
   }
   return censusOf().mappings

@@ -396,33 +396,15 @@ describe('WSK conditional accept', () => {
     const station = new Station(t, 'tcpip', { conditionalAccept: 'none' })
     assert.deepEqual(station.wsk.conditionalAccept, { san: 'native', tcpip: 'none' })
     const socket = await station.socket(wsk.WSK_FLAG_LISTEN_SOCKET)
-    const refused = await outcomeOf<number>((irp) =>
-      socket.dispatch.WskControlSocket(
-        socket,
-        wsk.WskSetOption,
-        wsk.SO_CONDITIONAL_ACCEPT,
-        wsk.SOL_SOCKET,
-        1,
-        null,
-        irp,
-      ),
-    )
-    assert.equal(refused.status, wsk.STATUS_NOT_SUPPORTED)
+    await assert.rejects(station.set(socket, wsk.SO_CONDITIONAL_ACCEPT, 1), {
+      status: wsk.STATUS_NOT_SUPPORTED,
+    })
     const other = new Station(t, 'tcpip')
     assert.equal(other.wsk.conditionalAccept.tcpip, 'emulated')
     const stream = await other.socket(wsk.WSK_FLAG_STREAM_SOCKET)
-    const odd = await outcomeOf<number>((irp) =>
-      stream.dispatch.WskControlSocket(
-        stream,
-        wsk.WskSetOption,
-        wsk.SO_CONDITIONAL_ACCEPT,
-        wsk.SOL_SOCKET,
-        1,
-        null,
-        irp,
-      ),
-    )
-    assert.equal(odd.status, wsk.STATUS_INVALID_DEVICE_REQUEST)
+    await assert.rejects(other.set(stream, wsk.SO_CONDITIONAL_ACCEPT, 1), {
+      status: wsk.STATUS_INVALID_DEVICE_REQUEST,
+    })
   })
 
   overEach('WSK-INSP-13 WSK-CA-21 a dead listener is told of once, to each callback', async (station) => {

@@ -1,14 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 
 import * as wsk from '../../src/faces/wsk/index.ts'
+import { collectGarbage } from '../support/garbage.ts'
 import { Station, begin, outcomeOf, overEach, turns } from './station.ts'
-
-// As --expose-gc does, in a process that is running.
-setFlagsFromString('--expose-gc')
-globalThis.gc ??= runInNewContext('gc') as NodeJS.GCFunction
 
 describe('IRPs', () => {
   overEach(
@@ -191,7 +186,7 @@ describe('IRPs', () => {
       await turns(1)
     }
     assert.equal(told, kept.length)
-    globalThis.gc?.()
+    collectGarbage()
     const left = kept.filter((irp) => irp.deref() !== undefined)
     assert.ok(left.length < 10, `${left.length} of ${kept.length} are kept`)
   })
