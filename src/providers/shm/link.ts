@@ -247,8 +247,7 @@ export class Link implements Notifiable {
     else holder?.ended()
     // A holder that has just let go may have made room for a new request in the same slot.
     if (this.#slots.holder(id) !== undefined) return true
-    if (this.role === 'acceptor' && id < this.#host.limits.maxConnectionsPerLink)
-      this.#host.requested(this, id)
+    if (this.role === 'acceptor' && id < layout.MAX_CONNECTIONS) this.#host.requested(this, id)
     else if (id >= this.#slots.length) this.unknownNotifications += 1
     return true
   }

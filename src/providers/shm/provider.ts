@@ -288,8 +288,9 @@ export class ShmProvider implements SanProvider, Carrier, AttemptHost, GroupHost
     const length = Math.min((peer.segment.words[word + layout.SLOT_DATA_BYTES] ?? 0) >>> 0, MAX_REQUEST_BYTES)
     const from = peer.byte + layout.SLOT_HEADER_BYTES + layout.CONNECT_DATA_BYTE
     const request = readRequest(peer.segment.bytes.slice(from, from + length))
-    if (request === undefined) {
-      refuse({ link, id, generation }, WSA.WSAEFAULT)
+    const isTooMuch = id >= this.limits.maxConnectionsPerLink
+    if (isTooMuch || request === undefined) {
+      refuse({ link, id, generation }, isTooMuch ? WSA.WSAENOBUFS : WSA.WSAEFAULT)
       return
     }
     const incoming = new Incoming(this, link, id, generation, request)
