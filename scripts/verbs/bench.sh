@@ -4,7 +4,11 @@
 # sleeps before a message has come. So verbs run with profile latency, too.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-if [ "${1:-}" != inside ]; then exec bash scripts/verbs/vm.sh bash scripts/verbs/bench.sh inside; fi
+case "$*" in
+'') exec bash scripts/verbs/vm.sh bash scripts/verbs/bench.sh inside ;;
+inside) ;;
+*) echo "Cannot bench verbs: unknown argument '$1'" >&2 && exit 2 ;;
+esac
 measure() {
   local port
   taskset -c 0 node "${@:2}" dist/bench/apps/far.js server 10.88.0.1 >"/tmp/far.$1" &

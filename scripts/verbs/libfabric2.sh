@@ -7,6 +7,10 @@ CACHE=${SOCKSWITCH_DEBIAN13:-${XDG_CACHE_HOME:-$HOME/.cache}/sockswitch-debian13
 LIBRARIES=/usr/lib/x86_64-linux-gnu
 PACKAGES='libfabric1 libibverbs1 ibverbs-providers librdmacm1t64 libnl-3-200 libnl-route-3-200 libnuma1 libpsm2-2 libc6 libgcc-s1 libstdc++6'
 
+case "$*" in
+'' | bound) ;;
+*) echo "Cannot test with libfabric 2: unknown argument '$1'" >&2 && exit 2 ;;
+esac
 if [ "${1:-}" != bound ]; then
   if [ ! -d "$CACHE/root" ]; then
     mkdir -p "$CACHE"/apt/{lists,archives}/partial "$CACHE/packages"

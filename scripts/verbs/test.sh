@@ -1,7 +1,11 @@
 #!/bin/bash
-# npm run test:verbs: the fabric provider over real RDMA verbs (SoftRoCE), in one virtual machine and in two.
+# npm run test:verbs [-- one|two]: the fabric provider over real RDMA verbs (SoftRoCE), in one virtual machine and in two.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+case "$*" in
+'' | one | two) ;;
+*) echo "Cannot test verbs: unknown argument '$1'" >&2 && exit 2 ;;
+esac
 vm=scripts/verbs/vm.sh
 tests='node --test --test-concurrency=1 --test-reporter=spec'
 

@@ -176,20 +176,22 @@ test('every script and bench refuses an option that it does not know in one line
       .filter((name) => name.endsWith('.js'))
       .map((name) => join('dist', folder, name)),
   )
-  const all = [...files, 'scripts/ok.mjs', 'scripts/build.mjs', 'scripts/model.mjs']
+  const shells = ['bench', 'libfabric2', 'test'].map((name) => `scripts/verbs/${name}.sh`)
+  const all = [...files, 'scripts/ok.mjs', 'scripts/build.mjs', 'scripts/model.mjs', ...shells]
   assert.ok(all.length > 12)
   await Promise.all(
     all.map(async (path) => {
       const { status, output } = await ended(path, '--nope')
       assert.notEqual(status, 0, path)
-      assert.match(output, /^Cannot [a-z ]+: .*'--nope'/, path)
+      assert.match(output, /^Cannot [a-z0-9 ]+: .*'--nope'/, path)
     }),
   )
 })
 
 /** Runs the program at `path`; how it ended. */
 async function ended(path: string, ...args: string[]): Promise<Answer> {
-  const child = spawn(process.execPath, [join(ROOT, path), ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const runs = path.endsWith('.sh') ? 'bash' : process.execPath
+  const child = spawn(runs, [join(ROOT, path), ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text: string) => (output += text))
