@@ -30,8 +30,6 @@ export class HandOver {
   readonly #nonce = randomBytes(16).toString('hex')
   readonly #over: (how: 'moved' | 'bridged') => void
   #state: HandOverState = 'offered'
-  /** Our descriptor is closed. */
-  #isReleased = false
   #heard = Buffer.alloc(0)
   #timer: NodeJS.Timeout | undefined
   #watch: NodeJS.Timeout | undefined
@@ -84,7 +82,7 @@ export class HandOver {
   /** Our descriptor is closed: the other process has taken the message, or never will. */
   released(): void {
     clearInterval(this.#watch)
-    this.#isReleased = true
+    if (this.#state === 'suspending') this.#move('released')
     if (this.#state === 'offered' || this.#state === 'kept') this.#bridge()
   }
 
@@ -160,11 +158,12 @@ export class HandOver {
   }
 
   #keep(): void {
+    const isReleased = this.#state === 'released'
     this.#move('kept')
     this.#end.inner.write(
       encodeCargo({ ...this.#facts(false), session: NOTHING, unsent: NOTHING, ends: false }),
     )
-    if (this.#isReleased) this.#bridge()
+    if (isReleased) this.#bridge()
   }
 
   #facts(moved: boolean): Omit<Cargo, 'session' | 'unsent' | 'ends'> {
@@ -183,7 +182,7 @@ export class HandOver {
 
   // Nobody has the other end any more.
   readonly #nobody = (): void => {
-    if (this.#state === 'suspending') this.#giveUp()
+    if (this.#state === 'suspending' || this.#state === 'released') this.#giveUp()
     if (this.#state === 'kept') this.#bridge()
     else if (this.#state === 'moved') this.#end.inner.destroy()
   }
