@@ -1,5 +1,5 @@
 /** Thrown when sockswitch contradicts itself: a bug here, never a condition of the network or the peer. */
-export class InvariantError extends Error {
+class InvariantError extends Error {
   override readonly name = 'InvariantError'
 }
 

@@ -92,7 +92,7 @@ function fabric(
 }
 
 /** The counters of all processes in the text format of Prometheus. */
-export function prometheus(answers: readonly (ProcessReport | Silent)[]): string {
+function prometheus(answers: readonly (ProcessReport | Silent)[]): string {
   const reports = answers.filter((answer) => 'counters' in answer)
   const silent = answers.length - reports.length
   const lines = METRICS.flatMap(({ name, type, help, of }) => [

@@ -11,7 +11,7 @@ export interface TopOptions {
 }
 
 /** What one event loop did since the last look, per second; bytes of connections that are open. */
-export interface Rates {
+interface Rates {
   readonly report: ProcessReport
   readonly switched: number
   readonly onTcpip: number
@@ -63,7 +63,7 @@ export async function top({ interval, count }: TopOptions): Promise<number> {
   return 0
 }
 
-export function ratesOf(
+function ratesOf(
   before: readonly ProcessReport[],
   now: readonly ProcessReport[],
   seconds: number,

@@ -16,8 +16,8 @@ export interface Config {
   readonly statsFile: string | undefined
 }
 
-export const MODES = ['on', 'off', 'observe'] as const
-export type Mode = (typeof MODES)[number]
+const MODES = ['on', 'off', 'observe'] as const
+type Mode = (typeof MODES)[number]
 
 /** How eagerly to spin for the next message: trades CPU for latency. */
 export const PROFILES = {
@@ -26,7 +26,7 @@ export const PROFILES = {
   cpu: { spinMicroseconds: 0 },
 } as const
 
-export type Profile = keyof typeof PROFILES
+type Profile = keyof typeof PROFILES
 
 /** What may be in the environment, with the values where they are few. */
 export const VARIABLES = {

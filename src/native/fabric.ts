@@ -80,7 +80,7 @@ export interface FabricDevice {
   readonly address: string
 }
 
-export interface LinkRequest {
+interface LinkRequest {
   readonly address: string
   readonly port: number
   readonly data: Uint8Array
@@ -95,7 +95,7 @@ export interface LinkOffer {
   readonly key: bigint
 }
 
-export interface Exposure {
+interface Exposure {
   readonly exposure: number
   /** What the peer must know to read there. */
   readonly address: bigint

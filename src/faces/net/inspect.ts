@@ -80,7 +80,7 @@ export function inspectOf(server: net.Server): Inspect | undefined {
 }
 
 /** What an inspection says: at once, or later by `decide`, which is called once. */
-export function judge(
+function judge(
   server: net.Server,
   inspect: Inspect,
   request: InspectRequest,

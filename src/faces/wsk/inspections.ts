@@ -23,7 +23,7 @@ export const TRANSITIONS = {
   aborted: {},
 } as const satisfies Table
 
-export type InspectionState = StateOf<typeof TRANSITIONS>
+type InspectionState = StateOf<typeof TRANSITIONS>
 type InspectionEvent = EventOf<typeof TRANSITIONS>
 
 interface Inspection {

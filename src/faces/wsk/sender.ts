@@ -8,7 +8,7 @@ import type { NtStatus } from './status.ts'
 import { Waiting } from './waiting.ts'
 
 /** The ideal send backlog begins here, and follows what the connection takes. */
-export const FIRST_IDEAL_BACKLOG_BYTES = 64 << 10
+const FIRST_IDEAL_BACKLOG_BYTES = 64 << 10
 const MAX_IDEAL_BACKLOG_BYTES = 16 << 20
 
 /** A send that waits. */

@@ -15,7 +15,7 @@ export type SharingVerdict = 'OK' | 'USE' | 'DENY' | 'CHK'
  *
  * @source WSK-SHARE-1
  */
-export const SHARING: Readonly<Record<Kind, Readonly<Record<Kind, SharingVerdict>>>> = {
+const SHARING: Readonly<Record<Kind, Readonly<Record<Kind, SharingVerdict>>>> = {
   'default W': row('USE', 'OK', 'USE', 'OK', 'USE', 'OK'),
   'default S': row('CHK', 'USE', 'CHK', 'DENY', 'DENY', 'USE'),
   'reuse W': row('DENY', 'OK', 'OK', 'OK', 'DENY', 'OK'),

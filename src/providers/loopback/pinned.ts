@@ -5,7 +5,7 @@ export interface Stretch {
   readonly to: number
 }
 
-export function stretchOf(memory: Uint8Array): Stretch {
+function stretchOf(memory: Uint8Array): Stretch {
   return { buffer: memory.buffer, from: memory.byteOffset, to: memory.byteOffset + memory.byteLength }
 }
 

@@ -22,7 +22,7 @@ export interface TcpHandle {
   getpeername(out: object): number
 }
 
-export interface Request {
+interface Request {
   oncomplete: (status: number) => void
   /** Keeps what is being written from being collected. */
   buffer?: Uint8Array
