@@ -47,6 +47,16 @@ export function putPairUnder(
   return { inner, readOn, pending }
 }
 
+/** Whoever waits for what came over the pair is elsewhere. */
+const NOBODY: WriteDone = () => undefined
+
+/** What the other process has written, and the session has not taken all of. */
+interface Waiting {
+  readonly chunk: Uint8Array
+  offset: number
+  readonly done: WriteDone
+}
+
 /**
  * Lets another process, or native code, have a SAN connection as a genuine libuv stream: pumps bytes between the other end of
  * its descriptor and the session.
@@ -54,86 +64,86 @@ export function putPairUnder(
 export class Bridge {
   readonly #session: Stream
   readonly #inner: net.Socket
+  #waiting: Waiting[] = []
+  /** All that the session had was read. */
   #ended = false
 
   /** @param heard What was read from the pair already. */
   constructor(connection: Connection, { inner, pending }: PairEnd, heard: readonly Buffer[] = []) {
     this.#session = connection.session
     this.#inner = inner
-    this.#pump(pending, heard, connection.parts.release)
+    this.#session.attach({ readable: this.#receive, writable: this.#flush })
+    for (const { rest, done } of pending) {
+      for (const [index, chunk] of rest.entries())
+        this.#send(chunk, index === rest.length - 1 ? done : NOBODY)
+    }
+    for (const chunk of heard) this.#send(chunk)
+    inner.on('data', (chunk: Buffer) => {
+      this.#send(chunk)
+      if (this.#waiting.length > 0) inner.pause()
+    })
+    inner.on('drain', this.#receive)
+    if (inner.readableEnded) this.#end()
+    else inner.on('end', this.#end)
+    // 'close' follows and says it all.
+    inner.on('error', () => undefined)
+    inner.on('close', () => {
+      this.#close()
+      connection.parts.release()
+    })
+    this.#receive()
   }
 
-  #pump(pending: PairEnd['pending'], heard: readonly Buffer[], release: () => void): void {
-    const session = this.#session
-    const inner = this.#inner
-    let waiting: { chunk: Uint8Array; offset: number; done: WriteDone }[] = []
-    const giveUp = (status: number): void => {
-      const lost = waiting
-      waiting = []
-      for (const { done } of lost) done(status)
-    }
-    const flush = (): void => {
-      for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
-        const taken = session.write([next.chunk], 0, next.offset)
-        if (taken >= 0) next.offset += taken
-        if (taken >= 0 && next.offset < next.chunk.length) return
-        if (taken < 0) {
-          giveUp(uvError(-taken as WsaCode))
-          inner.destroy()
-          return
-        }
-        waiting.shift()
-        next.done(0)
+  #send(chunk: Uint8Array, done: WriteDone = NOBODY): void {
+    this.#waiting.push({ chunk, offset: 0, done })
+    if (this.#waiting.length === 1) this.#flush()
+  }
+
+  readonly #flush = (): void => {
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      const taken = this.#session.write([next.chunk], 0, next.offset)
+      if (taken < 0) {
+        this.#giveUp(uvError(-taken as WsaCode))
+        this.#inner.destroy()
+        return
       }
-      if (!inner.isPaused() || inner.readableEnded) return
-      inner.resume()
+      next.offset += taken
+      if (next.offset < next.chunk.length) return
+      this.#waiting.shift()
+      next.done(0)
     }
-    const send = (chunk: Uint8Array, done: WriteDone): void => {
-      waiting.push({ chunk, offset: 0, done })
-      if (waiting.length === 1) flush()
-    }
-    const receive = (): void => {
-      while (!inner.writableNeedDrain && !this.#ended) {
-        const chunk = session.read(64 << 10)
-        if (chunk !== undefined) {
-          inner.write(chunk)
-          continue
-        }
-        const end = session.readEnd()
-        if (end === 'more') return
-        this.#ended = true
-        if (end === 'end') inner.end()
-        else inner.destroy()
+    if (this.#inner.isPaused() && !this.#inner.readableEnded) this.#inner.resume()
+  }
+
+  readonly #receive = (): void => {
+    while (!this.#inner.writableNeedDrain && !this.#ended) {
+      const chunk = this.#session.read(64 << 10)
+      if (chunk !== undefined) {
+        this.#inner.write(chunk)
+        continue
       }
+      const end = this.#session.readEnd()
+      if (end === 'more') return
+      this.#ended = true
+      if (end === 'end') this.#inner.end()
+      else this.#inner.destroy()
     }
-    const end = (): void => {
-      send(new Uint8Array(0), () => {
-        session.shutdown()
-      })
-    }
-    session.attach({ readable: receive, writable: flush })
-    for (const { rest, done } of pending) {
-      rest.forEach((chunk, index) => {
-        send(chunk, index === rest.length - 1 ? done : () => undefined)
-      })
-    }
-    for (const chunk of heard) send(chunk, () => undefined)
-    inner.on('data', (chunk: Buffer) => {
-      send(chunk, () => undefined)
-      if (waiting.length > 0) inner.pause()
+  }
+
+  // After what was written before.
+  readonly #end = (): void => {
+    this.#send(new Uint8Array(0), () => {
+      this.#session.shutdown()
     })
-    inner.on('drain', receive)
-    if (inner.readableEnded) end()
-    else inner.on('end', end)
-    inner.on('error', () => {
-      // 'close' follows and says it all.
-    })
-    inner.on('close', () => {
-      if (waiting.length > 0 || !this.#ended) session.reset()
-      else session.close()
-      giveUp(UV_ECANCELED)
-      release()
-    })
-    receive()
+  }
+
+  #close(): void {
+    if (this.#waiting.length > 0 || !this.#ended) this.#session.reset()
+    else this.#session.close()
+    this.#giveUp(UV_ECANCELED)
+  }
+
+  #giveUp(status: number): void {
+    for (const { done } of this.#waiting.splice(0)) done(status)
   }
 }
