@@ -20,6 +20,8 @@ import { TRANSITIONS as REGISTRATION } from '../src/faces/wsk/wsk.ts'
 import { TRANSITIONS as TCP_SOCKET } from '../src/providers/tcpip/socket-state.ts'
 import { TRANSITIONS as TCP_STREAM } from '../src/providers/tcpip/stream-state.ts'
 import { TRANSITIONS as REQUEST } from '../src/switch/incoming.ts'
+import { TRANSITIONS as CONNECT } from '../src/switch/connect-state.ts'
+import { TRANSITIONS as RESUME } from '../src/switch/resume-state.ts'
 import { TRANSITIONS as MOVING } from '../src/switch/session/moving-state.ts'
 import { TRANSITIONS as PEER } from '../src/switch/session/peer-state.ts'
 import { TRANSITIONS as SESSION } from '../src/switch/session/session-state.ts'
@@ -60,6 +62,18 @@ const MACHINES: readonly Machine[] = [
     source: 'src/switch/session/session-state.ts',
     starts: ['negotiating'],
     table: SESSION,
+  },
+  {
+    title: 'The connect of a companion',
+    source: 'src/switch/connect-state.ts',
+    starts: ['asking'],
+    table: CONNECT,
+  },
+  {
+    title: 'A session that another process has packed, on its way here',
+    source: 'src/switch/resume-state.ts',
+    starts: ['joining'],
+    table: RESUME,
   },
   {
     title: 'The peer of a session',

@@ -1,6 +1,9 @@
 import { FD_CONNECT, WSA, failure, isFinalConnectError, success } from '../spi/index.ts'
-import type { Result, SanSocket, SocketAddress, WsaCode } from '../spi/index.ts'
+import type { Result, SanSocket, SocketAddress, Status, WsaCode } from '../spi/index.ts'
 import type { Cancel, Clock } from '../base/clock.ts'
+import { step } from '../base/machine.ts'
+import { TRANSITIONS } from './connect-state.ts'
+import type { ConnectEvent, ConnectState } from './connect-state.ts'
 import { NetworkEvent } from './network-event.ts'
 import type { Schedule } from './network-event.ts'
 import { readHello } from './session/hello.ts'
@@ -39,81 +42,121 @@ export function connectCompanion(
   destination: SocketAddress,
   done: (result: SanConnectResult) => void,
 ): Cancel {
-  const { schedule, clock, connectTimeoutMs, judgementTimeoutMs } = environment
-  let over = false
-  let judging = false
-  let cancelTimer: Cancel | undefined
-  const finish = (result: SanConnectResult): void => {
-    over = true
-    cancelTimer?.()
-    done(result)
+  const attempt = new Attempt(environment, started, companion, done)
+  attempt.begin(destination)
+  return () => {
+    attempt.cancel()
   }
-  const fail = (code: WsaCode, timedOut = false): void => {
-    companion.close()
-    // Whoever was judging has been asked already: over TCP/IP it would be asked again.
-    const final = timedOut ? judging : isFinalConnectError(code)
-    finish({ kind: 'failed', code, final, timedOut })
-  }
-  // The patience is the application's from here on; ours ends where the kernel's would.
-  const wait = (): void => {
-    if (judging) return
-    judging = true
-    cancelTimer?.()
-    cancelTimer = clock.after(judgementTimeoutMs, () => {
-      fail(WSA.WSAETIMEDOUT, true)
+}
+
+class Attempt {
+  readonly #environment: ConnectEnvironment
+  readonly #started: StartedProvider
+  readonly #companion: SanSocket
+  readonly #done: (result: SanConnectResult) => void
+  readonly #event: NetworkEvent
+  #state: ConnectState = 'asking'
+  #cancelTimer: Cancel | undefined
+
+  constructor(
+    environment: ConnectEnvironment,
+    started: StartedProvider,
+    companion: SanSocket,
+    done: (result: SanConnectResult) => void,
+  ) {
+    this.#environment = environment
+    this.#started = started
+    this.#companion = companion
+    this.#done = done
+    this.#event = new NetworkEvent(environment.schedule, () => {
+      if (this.#state !== 'over') this.#look()
     })
   }
-  const succeed = (): void => {
-    const session = agree(started, companion)
-    if (session.ok) finish({ kind: 'connected', session: session.value })
-    else fail(session.error)
+
+  #move(event: ConnectEvent): void {
+    this.#state = step('connect', TRANSITIONS, this.#state, event)
   }
-  const event = new NetworkEvent(schedule, () => {
-    if (over) return
-    const events = companion.enumNetworkEvents(event)
+
+  begin(destination: SocketAddress): void {
+    const { schedule, clock, connectTimeoutMs } = this.#environment
+    const selected = this.#companion.eventSelect(this.#event, FD_CONNECT)
+    const status = selected === 0 ? this.#companion.connect(destination, this.#started.hello) : selected
+    if (status === WSA.WSAEWOULDBLOCK) {
+      this.#cancelTimer = clock.after(connectTimeoutMs, () => {
+        this.#cancelTimer = clock.after(GRACE_MS, this.#timedOut)
+      })
+    } else if (status === 0 || isFinalConnectError(status)) {
+      // No event follows (RACE-12).
+      schedule(() => {
+        if (this.#state !== 'over') this.#answered(status)
+      })
+    } else {
+      // TCP/IP goes on as if nothing had happened; making it wait a turn would slow every peer that is not switched.
+      this.#fail(status)
+    }
+  }
+
+  cancel(): void {
+    if (this.#state === 'over') return
+    this.#end()
+    this.#companion.close()
+  }
+
+  #look(): void {
+    const events = this.#companion.enumNetworkEvents(this.#event)
     if (!events.ok) {
-      fail(events.error)
+      this.#fail(events.error)
       return
     }
     if ((events.value.mask & FD_CONNECT) === 0) return
     const { connectStatus } = events.value
-    if (connectStatus === 0) succeed()
-    else if (connectStatus === WSA.WSA_IO_PENDING) wait()
-    else fail(connectStatus)
-  })
-  const selected = companion.eventSelect(event, FD_CONNECT)
-  const status = selected === 0 ? companion.connect(destination, started.hello) : selected
-  if (status === 0) {
-    // Connected at once: no event follows (RACE-12).
-    schedule(() => {
-      if (!over) succeed()
-    })
-  } else if (status !== WSA.WSAEWOULDBLOCK) {
-    if (!isFinalConnectError(status)) {
-      // TCP/IP goes on as if nothing had happened; making it wait a turn would slow every peer that is not switched.
-      fail(status)
-      return nothing
-    }
-    schedule(() => {
-      if (!over) fail(status)
-    })
-  } else {
-    cancelTimer = clock.after(connectTimeoutMs, () => {
-      cancelTimer = clock.after(GRACE_MS, () => {
-        fail(WSA.WSAETIMEDOUT, true)
-      })
-    })
+    if (connectStatus === WSA.WSA_IO_PENDING) this.#wait()
+    else this.#answered(connectStatus)
   }
-  return () => {
-    if (over) return
-    over = true
-    cancelTimer?.()
-    companion.close()
-  }
-}
 
-function nothing(): void {
-  // The attempt is over.
+  // Ours ends where the kernel's patience would.
+  #wait(): void {
+    if (this.#state === 'judging') return
+    this.#move('deferred')
+    this.#cancelTimer?.()
+    const { clock, judgementTimeoutMs } = this.#environment
+    this.#cancelTimer = clock.after(judgementTimeoutMs, this.#timedOut)
+  }
+
+  #answered(status: Status): void {
+    if (status !== 0) {
+      this.#fail(status)
+      return
+    }
+    const session = agree(this.#started, this.#companion)
+    if (!session.ok) {
+      this.#fail(session.error)
+      return
+    }
+    this.#end()
+    this.#done({ kind: 'connected', session: session.value })
+  }
+
+  readonly #timedOut = (): void => {
+    // Whoever was judging has been asked already: over TCP/IP it would be asked again.
+    const final = this.#state === 'judging'
+    this.#close({ kind: 'failed', code: WSA.WSAETIMEDOUT, final, timedOut: true })
+  }
+
+  #fail(code: WsaCode): void {
+    this.#close({ kind: 'failed', code, final: isFinalConnectError(code), timedOut: false })
+  }
+
+  #close(result: SanConnectResult): void {
+    this.#companion.close()
+    this.#end()
+    this.#done(result)
+  }
+
+  #end(): void {
+    this.#move('end')
+    this.#cancelTimer?.()
+  }
 }
 
 /** The acceptor has answered: check its hello and start the session. */

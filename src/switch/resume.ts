@@ -1,8 +1,11 @@
 import { FD_CONNECT, WSA, failure, success } from '../spi/index.ts'
-import type { AddressFamily, Result, SanSocket, WsaCode } from '../spi/index.ts'
+import type { AddressFamily, ConnectionMemory, Result, SanSocket, WsaCode } from '../spi/index.ts'
 import type { Cancel } from '../base/clock.ts'
+import { step } from '../base/machine.ts'
 import type { ConnectEnvironment } from './connect.ts'
 import { NetworkEvent } from './network-event.ts'
+import { TRANSITIONS } from './resume-state.ts'
+import type { ResumeEvent, ResumeState } from './resume-state.ts'
 import { decodePacked } from './session/packed.ts'
 import type { PackedSession } from './session/packed.ts'
 import { Session } from './session/session.ts'
@@ -25,71 +28,122 @@ export function resumeSession(
   bytes: Uint8Array,
   done: (result: Result<Session>) => void,
 ): Cancel {
-  const { schedule, clock } = environment
-  let over = false
   const packed = decodePacked(bytes)
   const made = packed === undefined ? failure(WSA.WSAEFAULT) : socketOf(started, family, packed)
   if (packed === undefined || started === undefined || !made.ok) {
-    schedule(() => {
-      if (!over) done(made as Result<never>)
+    let isCancelled = false
+    environment.schedule(() => {
+      if (!isCancelled) done(made as Result<never>)
     })
     return () => {
-      over = true
+      isCancelled = true
     }
   }
-  const socket = made.value
-  let session: Session | undefined
-  const end = (): boolean => {
-    if (over) return false
-    over = true
-    cancelTimer()
-    return true
+  const resumption = new Resumption(environment, started, made.value, packed, done)
+  resumption.begin()
+  return () => {
+    resumption.cancel()
   }
-  const fail = (code: WsaCode): void => {
-    if (!end()) return
-    if (session === undefined) socket.close()
-    else session.reset()
-    done(failure(code))
+}
+
+class Resumption {
+  readonly #environment: ConnectEnvironment
+  readonly #started: StartedProvider
+  readonly #socket: SanSocket
+  readonly #packed: PackedSession
+  readonly #done: (result: Result<Session>) => void
+  readonly #event: NetworkEvent
+  readonly #cancelTimer: Cancel
+  #state: ResumeState = 'joining'
+  #session: Session | undefined
+
+  constructor(
+    environment: ConnectEnvironment,
+    started: StartedProvider,
+    socket: SanSocket,
+    packed: PackedSession,
+    done: (result: Result<Session>) => void,
+  ) {
+    this.#environment = environment
+    this.#started = started
+    this.#socket = socket
+    this.#packed = packed
+    this.#done = done
+    this.#event = new NetworkEvent(environment.schedule, () => {
+      if (this.#state === 'joining') this.#look()
+    })
+    this.#cancelTimer = environment.clock.after(RESUME_TIMEOUT_MS, () => {
+      this.#fail(WSA.WSAETIMEDOUT)
+    })
   }
-  const cancelTimer = clock.after(RESUME_TIMEOUT_MS, () => {
-    fail(WSA.WSAETIMEDOUT)
-  })
-  const event = new NetworkEvent(schedule, () => {
-    if (over) return
-    const events = socket.enumNetworkEvents(event)
+
+  #move(event: ResumeEvent): void {
+    this.#state = step('resume', TRANSITIONS, this.#state, event)
+  }
+
+  begin(): void {
+    const status = this.#socket.eventSelect(this.#event, FD_CONNECT)
+    if (status === 0) return
+    this.#environment.schedule(() => {
+      this.#fail(status)
+    })
+  }
+
+  cancel(): void {
+    if (this.#state === 'over') return
+    this.#end()
+    this.#giveBack()
+  }
+
+  #look(): void {
+    const events = this.#socket.enumNetworkEvents(this.#event)
     if (!events.ok || (events.value.mask & FD_CONNECT) === 0) return
-    const memory = events.value.connectStatus === 0 ? socket.memory() : failure(events.value.connectStatus)
-    if (!memory.ok) {
-      fail(memory.error)
-      return
-    }
-    const { peerHello, role } = packed
-    session = new Session({
-      socket,
-      memory: memory.value,
-      limits: started.limits,
-      orphans: started.orphans,
+    const { connectStatus } = events.value
+    const memory = connectStatus === 0 ? this.#socket.memory() : failure(connectStatus)
+    if (memory.ok) this.#joined(memory.value)
+    else this.#fail(memory.error)
+  }
+
+  #joined(memory: ConnectionMemory): void {
+    const { limits, orphans } = this.#started
+    const { peerHello, role } = this.#packed
+    this.#move('joined')
+    const session = new Session({
+      socket: this.#socket,
+      memory,
+      limits,
+      orphans,
       peerHello,
       role,
-      resumed: packed,
+      resumed: this.#packed,
     })
-    const resumed = session
-    const look = (): void => {
-      if (resumed.isMoving) fail(WSA.WSAECONNRESET)
-      else if (end()) done(success(resumed))
+    this.#session = session
+    // It is told nothing before the peer has found it, or it has ended.
+    const told = (): void => {
+      if (session.isMoving) this.#fail(WSA.WSAECONNRESET)
+      else if (this.#state !== 'over') {
+        this.#end()
+        this.#done(success(session))
+      }
     }
-    resumed.attach({ readable: look, writable: look })
-  })
-  const status = socket.eventSelect(event, FD_CONNECT)
-  if (status !== 0) {
-    schedule(() => {
-      fail(status)
-    })
+    session.attach({ readable: told, writable: told })
   }
-  return () => {
-    if (!end()) return
-    if (session === undefined) socket.close()
-    else session.reset()
+
+  #fail(code: WsaCode): void {
+    if (this.#state === 'over') return
+    this.#end()
+    this.#giveBack()
+    this.#done(failure(code))
+  }
+
+  #giveBack(): void {
+    if (this.#session === undefined) this.#socket.close()
+    else this.#session.reset()
+  }
+
+  #end(): void {
+    this.#move('end')
+    this.#cancelTimer()
   }
 }
 
