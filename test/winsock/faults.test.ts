@@ -122,7 +122,6 @@ describe('each call of a provider fails or is late, between two processes', { ti
       // What went wrong once does not go on: the third is carried by somebody.
       if (plan[0] !== undefined && 'nth' in plan[0])
         assert.match(ends[2] ?? '', /^(san|tcpip)$/, ends.join(', '))
-      one.winsock.cleanup()
       // No switch descriptor is left open; one that is makes this wait until the deadline.
       const made = journal
         .all('san^createSocketHandle')

@@ -175,6 +175,9 @@ describe('large sends through the Winsock face', { timeout: 60_000 }, () => {
         assert.equal(await server.blocking.recv(Buffer.alloc(200_010), { flags: 8 }), 200_010)
         assert.deepEqual(await large.ended, ['success', 200_000])
         assert.deepEqual(await behind.ended, ['success', 10])
+        clock.advance(1000)
+        await client.blocking.send(bytesOf(10, 200_010))
+        assert.equal(await server.blocking.recv(Buffer.alloc(10)), 10, 'its time was over with it')
       } else {
         clock.advance(999)
         await turns(4)
