@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { CONTROL_PREFIX } from '../compose/control.ts'
-import type { ProcessReport } from '../compose/report.ts'
+import type { Counters, ProcessReport } from '../compose/report.ts'
 import { loadShm } from '../native/load.ts'
 import type { ShmNative } from '../native/shm.ts'
 
@@ -97,17 +97,49 @@ function read(name: string, text: string): ProcessReport | Silent {
   }
 }
 
+const COUNTERS = [
+  'connects',
+  'accepts',
+  'refusals',
+  'links',
+  'sharedBytes',
+  'wakes',
+  'sleeps',
+  'spins',
+  'spinHits',
+] as const satisfies readonly (keyof Counters)[]
+
 /** Whether `answer` has what is read of it: another version may answer otherwise. */
 function isReport(answer: unknown): answer is ProcessReport {
-  const { counters, listeners, connections, rules, providers } = (answer ?? {}) as Partial<ProcessReport>
+  if (!isRecord(answer)) return false
+  const { pid, thread, command, rules, providers, listeners, connections, counters } = answer
   return (
-    [listeners, connections, rules, providers].every((list) => Array.isArray(list)) &&
-    typeof counters?.stayed === 'object' &&
-    typeof counters.observed === 'object'
+    typeof pid === 'number' &&
+    typeof thread === 'number' &&
+    typeof command === 'string' &&
+    Array.isArray(rules) &&
+    isListOf(providers, () => true) &&
+    isListOf(listeners, ({ providers: names }) => Array.isArray(names)) &&
+    isListOf(connections, ({ provider }) => typeof provider === 'string') &&
+    isRecord(counters) &&
+    COUNTERS.every((name) => typeof counters[name] === 'number') &&
+    isRecord(counters['stayed']) &&
+    isRecord(counters['observed'])
   )
+}
+
+type Answered = Readonly<Record<string, unknown>>
+
+function isRecord(value: unknown): value is Answered {
+  return typeof value === 'object' && value !== null
+}
+
+function isListOf(value: unknown, has: (row: Answered) => boolean): boolean {
+  return Array.isArray(value) && value.every((row) => isRecord(row) && has(row))
 }
 
 /** Without control characters: what is listed goes to a terminal. JSON itself escapes them inside strings. */
 function printable(text: string): string {
-  return text.replaceAll(/\\u00[01][0-9a-f]|\\[bfnrt]|\p{Cc}/giu, ' ')
+  const controls = /(\\[\\"/])|\\u00(?:[0189][0-9a-f]|7f)|\\[bfnrt]|\p{Cc}/giu
+  return text.replaceAll(controls, (_, noControl?: string) => noControl ?? ' ')
 }

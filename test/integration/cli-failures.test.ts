@@ -27,6 +27,34 @@ function native(): ShmNative {
   return loaded.native
 }
 
+const COUNTERS = {
+  connects: 0,
+  accepts: 0,
+  refusals: 0,
+  stayed: {},
+  observed: { connects: 0, accepts: 0 },
+  links: 0,
+  sharedBytes: 0,
+  wakes: 0,
+  sleeps: 0,
+  spins: 0,
+  spinHits: 0,
+}
+/** What a process of this version says. */
+const REPORT: ProcessReport = {
+  pid: process.pid,
+  thread: 0,
+  command: 'one',
+  node: 'v',
+  profile: 'balanced',
+  mode: 'on',
+  rules: [],
+  providers: [],
+  listeners: [],
+  connections: [],
+  counters: COUNTERS,
+}
+
 function assertFails({ code, stdout, stderr }: Outcome, says: RegExp): void {
   assert.match(stderr, says)
   assert.deepEqual([code, stdout], [2, ''])
@@ -173,7 +201,15 @@ test(
   { timeout: TIMEOUT_MS },
   async (t) => {
     const host = native()
-    for (const [at, answer] of ['', '{', 'null', '{"pid":1}', '[]'].entries()) {
+    const lacking: readonly object[] = [
+      { ...REPORT, counters: { ...COUNTERS, connects: undefined } },
+      { ...REPORT, counters: { ...COUNTERS, stayed: null } },
+      { ...REPORT, command: undefined },
+      { ...REPORT, listeners: [{}] },
+      { ...REPORT, connections: [null] },
+    ]
+    const answers = ['', '{', 'null', '{"pid":1}', '[]', ...lacking.map((each) => JSON.stringify(each))]
+    for (const [at, answer] of answers.entries()) {
       const fd = host.listen(`${CONTROL_PREFIX}none.${String(process.pid)}.${String(at)}`)
       assert.ok(fd >= 0)
       const watcher = new host.Watcher(fd, () => {
@@ -197,10 +233,14 @@ test(
       [
         'refuses to answer',
         'answered only in part',
-        ...Array<string>(3).fill('answers as another version would'),
+        ...Array<string>(3 + lacking.length).fill('answers as another version would'),
       ],
     )
-    assert.equal((await cli(['metrics'])).code, 0)
+    for (const command of ['metrics', 'top --count 1 --interval 0.01']) {
+      const { code: done, stdout: told } = await cli(command.split(' '))
+      assert.equal(done, 0)
+      assert.doesNotMatch(told, /undefined|NaN/)
+    }
   },
 )
 
@@ -208,21 +248,17 @@ test(
   'two processes with one id, as in containers that share a network, both answer',
   { timeout: TIMEOUT_MS },
   async () => {
-    const base = {
-      pid: process.pid,
-      thread: 0,
-      node: 'v',
-      profile: 'balanced',
-      mode: 'on',
-      rules: [],
-      providers: [],
-    }
-    const counters = { stayed: {}, observed: { connects: 0, accepts: 0 } }
-    for (const command of ['one', 'other']) {
-      openControl(native(), () => ({ ...base, command, listeners: [], connections: [], counters }))
-    }
+    // One has what JSON, a terminal and Prometheus each take for something else.
+    for (const command of ['one', 'o"ther\\name \u001b[2J\u009b \\n'])
+      openControl(native(), () => ({ ...REPORT, command }))
     const { processes } = JSON.parse((await cli(['ls', '--json'])).stdout) as { processes: ProcessReport[] }
     const ours = processes.filter(({ pid }) => pid === process.pid).map(({ command }) => command)
-    assert.deepEqual(ours.sort(), ['one', 'other'])
+    assert.deepEqual(ours.sort(), ['o"ther\\name  [2J  \\n', 'one'])
+    const { stdout } = await cli(['metrics'])
+    assert.ok(
+      stdout.includes(
+        `sockswitch_connects_total{pid="${process.pid}",thread="0",program="o\\"ther\\\\name"} 0\n`,
+      ),
+    )
   },
 )
