@@ -63,7 +63,8 @@ const MISSES: typeof FITS = [
   ['stay address=0.0.0.0/0', HERE6],
   ['stay port=81-65535'],
   ['stay role=listen'],
-  ['stay program=serverxjs'],
+  ['stay program=server.js', HERE, 80, 'connect', '/srv/app/serverxjs'],
+  ['stay program=server'],
   ['stay program=app/server.js'],
   ['stay program=srv'],
   ['switch; stay'],
@@ -86,6 +87,18 @@ test('observing turns into observation what would be switched, and nothing else'
   const policy = policyOf({ rules: inlineRules('stay port=1'), observe: true, program: () => [] })
   assert.equal(policy?.decide('connect', HERE, 80).action, 'observe')
   assert.equal(policy.decide('connect', HERE, 1).action, 'stay')
+  const ruleless = policyOf({ rules: [], observe: true, program: () => [] })
+  assert.equal(ruleless?.decide('connect', HERE, 80).action, 'observe')
+})
+
+test('one policy decides about each address anew', () => {
+  const policy = new RulePolicy({
+    rules: inlineRules('stay address=127.0.0.1'),
+    observe: false,
+    program: () => [],
+  })
+  const actions = [HERE, NETWORK, HERE, HERE6].map((address) => policy.decide('connect', address, 80).action)
+  assert.deepEqual(actions, ['stay', 'switch', 'stay', 'switch'])
 })
 
 test('without rules nobody is asked', () => {
@@ -114,6 +127,7 @@ const WRONG: readonly (readonly [line: string, complaint: string])[] = [
   ['stay role=client', 'unknown role "client"; valid are connect, listen, accept'],
   ['stay port=0', 'unknown port "0"; valid are 1 to 65535 and ranges, such as 80 or 8000-8999'],
   ['stay port=90-80', 'unknown port "90-80"; valid are 1 to 65535 and ranges, such as 80 or 8000-8999'],
+  ['stay port=65536', 'unknown port "65536"; valid are 1 to 65535 and ranges, such as 80 or 8000-8999'],
   ['stay port=80-', 'unknown port "80-"; valid are 1 to 65535 and ranges, such as 80 or 8000-8999'],
   ['stay port=80,', 'unknown port ""; valid are 1 to 65535 and ranges, such as 80 or 8000-8999'],
   [

@@ -131,7 +131,14 @@ test('explain: rules and switching off decide first', { timeout: TIMEOUT_MS }, a
   const ours = { SOCKSWITCH_RULE: 'stay program=ours.js' }
   assert.equal((await cli(['explain', target], ours)).code, 0)
   assert.equal((await cli(['explain', '--program', '/srv/ours.js', target], ours)).code, 1)
-  assert.equal((await cli(['explain', '--listen', '80'], { SOCKSWITCH_RULE: 'stay role=listen' })).code, 1)
+  const listen = async (role: string) => {
+    const { code, stdout } = await cli(['explain', '--listen', '80'], {
+      SOCKSWITCH_RULE: `stay role=${role}`,
+    })
+    return [code, stdout.split('\n')[0]]
+  }
+  assert.deepEqual(await listen('listen'), [1, 'listen at [::]:80: TCP/IP, reason rule'])
+  assert.deepEqual(await listen('connect'), [0, 'listen at [::]:80: switched, over shm'])
 })
 
 test(

@@ -86,6 +86,41 @@ test('the first segment counts against the bytes of the process', () => {
   assert.deepEqual(linked({ budget: LINK_SEGMENT_BYTES - 1 }).memory.create(), failure(WSA.WSAENOBUFS))
 })
 
+test('a first segment that cannot be made leaves nothing', () => {
+  const { kernel, quota, memory } = linked()
+  kernel.fails = 'createMemory'
+  assert.deepEqual(memory.create(), failure(WSA.WSAEMFILE))
+  assert.deepEqual([quota.taken, kernel.open.size, kernel.mapped.size], [0, 0, 0])
+})
+
+test("a segment of the peer's that cannot be mapped is none, and its descriptor is closed", () => {
+  const { kernel, memory, meet, accept } = linked()
+  kernel.fails = 'mapMemory'
+  assert.equal(memory.adopt(0), WSA.WSAEMFILE)
+  kernel.fails = undefined
+  meet()
+  kernel.fails = 'mapMemory'
+  assert.equal(accept(1, 'rings', RING_SEGMENT_BYTES), false)
+  assert.equal(kernel.open.size, 0)
+  memory.release()
+  assert.equal(kernel.mapped.size, 0)
+})
+
+test("no segment of the peer's is mapped beyond the link's bytes, not even the first", () => {
+  assert.equal(linked({ perLink: LINK_SEGMENT_BYTES - 1 }).memory.adopt(0), WSA.WSAENOBUFS)
+})
+
+test("the peer's side of a slot lies in memory that it has given", () => {
+  const { memory, meet, accept, reads } = linked()
+  meet()
+  assert.ok(memory.peerSlot(0) !== undefined)
+  assert.equal(reads(), 0)
+  assert.equal(memory.peerSlot(FURTHER_SLOT), undefined)
+  assert.equal(reads(), 1, 'it may be in the channel')
+  assert.ok(accept(1, 'slots', SLOT_SEGMENT_BYTES))
+  assert.deepEqual(memory.peerSlot(FURTHER_SLOT)?.byte, layout.slotPlace(FURTHER_SLOT).byte)
+})
+
 for (const fails of ['createMemory', 'send'] as const) {
   test(`a segment that cannot be made because ${fails} fails leaves nothing, and one can be made later`, () => {
     const { kernel, quota, memory, meet } = linked()

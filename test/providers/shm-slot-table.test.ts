@@ -24,6 +24,16 @@ test('an opener uses as many slots as there are, and those that came back first'
   assert.deepEqual([take(), take()], [0, undefined])
 })
 
+test('a slot that is passed on is held by the next, and as much as before', () => {
+  const slots = new SlotTable(1)
+  const next = { ...HOLDER }
+  slots.hold(0, HOLDER)
+  assert.equal(slots.holder(0), HOLDER)
+  slots.pass(0, next)
+  assert.equal(slots.holder(0), next)
+  assert.equal(slots.held, 1)
+})
+
 test('a slot of a link that is over is not used again', () => {
   const slots = new SlotTable(1)
   slots.hold(0, HOLDER)
@@ -39,8 +49,10 @@ test('a request is seen once, however often it is announced; the next one in its
     [3, 2],
     [2, 2],
     [3, 2],
+    // Generations begin again some day.
+    [3, 0],
   ].map(([id = 0, generation = 0]) => slots.noteRequest(id, generation))
-  assert.deepEqual(seen, [true, false, true, true, false])
+  assert.deepEqual(seen, [true, false, true, true, false, true])
 })
 
 /** A slot that has ended on our side, with two pieces of memory. */

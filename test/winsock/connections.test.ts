@@ -140,6 +140,15 @@ for (const [carrier, make] of CARRIERS) {
       assert.equal(valueOf(server.recv(three)), 0)
     })
 
+    test('a nonblocking send takes no more than SO_SNDBUF says, whatever its buffers', async () => {
+      const { client, server } = await connected(program(make()))
+      client.setsockopt('SO_SNDBUF', 10)
+      const buffers = ['12345678', 'abcdefgh', 'nothing of this'].map((text) => Buffer.from(text))
+      assert.equal(valueOf(client.send(buffers)), 10)
+      client.shutdown(SD_SEND)
+      assert.equal(String(await readToEnd(server)), '12345678ab')
+    })
+
     test('a send that would block is told when there is room', async () => {
       const { client, server } = await connected(program(make()))
       const event = new WsaEvent()

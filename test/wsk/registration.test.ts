@@ -52,10 +52,14 @@ describe('WSK registration', () => {
     assert.equal(await bounded, wsk.STATUS_DEVICE_NOT_READY)
     assert.equal(npi.value, undefined)
     const endless = provider.WskCaptureProviderNPI(registration, wsk.WSK_INFINITE_WAIT, npi)
+    clock.advance(2 * wsk.WSK_INFINITE_WAIT)
+    const inTime = provider.WskCaptureProviderNPI(registration, 100, wsk.out())
     provider.start()
     assert.equal(await endless, wsk.STATUS_SUCCESS)
     assert.ok(npi.value)
-    provider.WskReleaseProviderNPI(registration)
+    assert.equal(await inTime, wsk.STATUS_SUCCESS)
+    assert.equal(clock.pending, 0, 'nobody waits any more')
+    for (let captured = 2; captured > 0; captured -= 1) provider.WskReleaseProviderNPI(registration)
     await provider.WskDeregister(registration)
   })
 
@@ -91,6 +95,12 @@ describe('WSK registration', () => {
     const deregistered = provider.WskDeregister(registration).then(() => {
       over = true
     })
+    // The provider is there, and not for this client any more (WSK-REG-13).
+    assert.equal(provider.WskCaptureProviderNPI(registration, 0, npi), wsk.STATUS_DEVICE_NOT_READY)
+    assert.equal(
+      provider.WskQueryProviderCharacteristics(registration, wsk.out()),
+      wsk.STATUS_DEVICE_NOT_READY,
+    )
     for (let i = 0; i < 3; i++) {
       await turns()
       assert.equal(over, false)
@@ -100,6 +110,17 @@ describe('WSK registration', () => {
     assert.throws(() => {
       provider.WskReleaseProviderNPI(registration)
     }, /not captured/)
+  })
+
+  test('WSK-REG-9 a release without a capture is an error', async () => {
+    const provider = subsystem()
+    const { registration, npi } = register(provider)
+    assert.equal(provider.WskCaptureProviderNPI(registration, 0, npi), wsk.STATUS_SUCCESS)
+    provider.WskReleaseProviderNPI(registration)
+    assert.throws(() => {
+      provider.WskReleaseProviderNPI(registration)
+    }, /not captured/)
+    await provider.WskDeregister(registration)
   })
 
   test('WSK-REG-13 once deregistration has begun captures fail, those that wait at once', async () => {
