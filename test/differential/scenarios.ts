@@ -22,6 +22,7 @@ import { SECURE_HTTP } from './scenarios/secure-http.ts'
 import { SERVERS } from './scenarios/servers.ts'
 import { STREAMS } from './scenarios/streams.ts'
 import { TLS } from './scenarios/tls.ts'
+import { WAITING } from './scenarios/waiting.ts'
 import type { Scenario } from './side.ts'
 
 /** Everything that must look the same on stock Node and switched. */
@@ -30,6 +31,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...LOSS,
   ...MOMENT_SCENARIOS,
   ...FLOW,
+  ...WAITING,
   ...STREAMS,
   ...ERRORS,
   ...ADDRESSES,

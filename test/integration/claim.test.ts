@@ -6,7 +6,7 @@ import type { IncomingMessage } from 'node:http'
 import http2 from 'node:http2'
 import type { ClientHttp2Session } from 'node:http2'
 import https from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, LookupFunction } from 'node:net'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import tls from 'node:tls'
@@ -18,6 +18,13 @@ import { within } from '../support/waiting.ts'
 const PATIENCE_MS = 30_000
 const SERVER = { key: KEY, cert: CERT }
 const CLIENT = { host: '127.0.0.1', ca: CERT, servername: 'localhost' }
+
+const bothFamilies: LookupFunction = (_name, _options, told) => {
+  told(null, [
+    { address: '::1', family: 6 },
+    { address: '127.0.0.1', family: 4 },
+  ])
+}
 
 function connects(): number {
   const whole = processSwitch()
@@ -56,6 +63,9 @@ test('a claimed https server carries a claimed client, and not another', async (
   assert.equal(connects(), before + 1)
   await ask()
   assert.equal(connects(), before + 1)
+  // Nobody listens at the first address: Node makes another handle for the second.
+  await ask(() => claim(tls.connect({ ...CLIENT, host: 'localhost', port, lookup: bothFamilies })))
+  assert.equal(connects(), before + 2)
 })
 
 test('a claimed http2 server carries a claimed client', async (t) => {
