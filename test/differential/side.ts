@@ -123,6 +123,32 @@ export async function listen(
   return { host: address, port }
 }
 
+const OWN_PORTS = { first: 15_000, count: 15_000 }
+
+/** Below the ports that the kernel gives out: nobody comes to have it, be it to listen or to connect from, that did not ask. */
+export function ownPort(): number {
+  return OWN_PORTS.first + Math.floor(Math.random() * OWN_PORTS.count)
+}
+
+/** A port on which somebody listened a moment ago and nobody does now. */
+export async function closedPort(side: Side, host = '127.0.0.1'): Promise<Where> {
+  for (;;) {
+    const where = { host, port: ownPort() }
+    const server = side.net.createServer()
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => {
+        resolve(false)
+      })
+      server.listen(where, () => {
+        resolve(true)
+      })
+    })
+    if (!isFree) continue
+    await new Promise((resolve) => server.close(resolve))
+    return where
+  }
+}
+
 /** Where the server listens. */
 export async function target(side: Side): Promise<Where> {
   return (await side.hear('listening')) as Where

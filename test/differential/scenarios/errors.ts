@@ -1,16 +1,7 @@
 /** Errors: their fields, their order, and that none is lost. */
 import type { LookupFunction, Socket } from 'node:net'
-import { describe, happens, listen, serveOne, target, watch } from '../side.ts'
-import type { Scenario, Side, Where } from '../side.ts'
-
-/** A port on which somebody listened a moment ago and nobody does now. */
-async function closedPort(side: Side, host = '127.0.0.1'): Promise<Where> {
-  const server = side.net.createServer()
-  await new Promise<void>((resolve) => server.listen({ host, port: 0 }, resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return { host, port }
-}
+import { closedPort, describe, happens, listen, ownPort, serveOne, target, watch } from '../side.ts'
+import type { Scenario, Side } from '../side.ts'
 
 /** Everything an error shows, with the port, which differs from run to run, by name. */
 function anatomy(error: Error, port: number): string {
@@ -74,7 +65,7 @@ export const ERRORS: readonly Scenario[] = [
     name: 'connect to a port that the other end has closed',
     async server(side) {
       const server = side.net.createServer((socket) => watch(side, socket, 'socket').end())
-      await listen(side, server)
+      await listen(side, server, { port: ownPort() })
       await side.hear('first is over')
       server.close(() => {
         side.tell('closed')

@@ -1,7 +1,7 @@
 /** HTTP exchanges that one end breaks off. */
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import { bytes, describe, happens, listen, target } from '../side.ts'
+import { bytes, closedPort, describe, happens, listen, target } from '../side.ts'
 import type { Scenario, Side } from '../side.ts'
 import { ask, serveUntilOver } from './http.ts'
 
@@ -242,11 +242,7 @@ export const HTTP_ENDINGS: readonly Scenario[] = [
     connects: false,
     server: () => undefined,
     async client(side) {
-      const server = side.net.createServer()
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-      const { port } = server.address() as { port: number }
-      await new Promise((resolve) => server.close(resolve))
-      const request = side.http.get({ host: '127.0.0.1', port, agent: false })
+      const request = side.http.get({ ...(await closedPort(side)), agent: false })
       request.on('error', (error) => {
         side.log(describe(error))
       })
