@@ -63,11 +63,7 @@ export async function top({ interval, count }: TopOptions): Promise<number> {
   return 0
 }
 
-function ratesOf(
-  before: readonly ProcessReport[],
-  now: readonly ProcessReport[],
-  seconds: number,
-): Rates[] {
+function ratesOf(before: readonly ProcessReport[], now: readonly ProcessReport[], seconds: number): Rates[] {
   const earlier = new Map(before.map((report) => [keyOf(report), report]))
   return now.map((report) => {
     const last = earlier.get(keyOf(report))
