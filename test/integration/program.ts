@@ -6,11 +6,10 @@ import type { Readable, Writable } from 'node:stream'
 import type { TestContext } from 'node:test'
 import { REGISTER } from '../support/app.ts'
 import type { Exit, Message } from '../support/app.ts'
-import { numberFromEnv } from '../support/random.ts'
 import { Mailbox, deferred, within } from '../support/waiting.ts'
 
-/** How long anything may take; more where the machine is emulated. */
-export const LIMIT_MS = 15_000 * numberFromEnv('SOCKSWITCH_PATIENCE', 1)
+/** How long anything may take. */
+export const LIMIT_MS = 15_000
 /** On a busy machine the peer may be late, and the connect goes on over TCP/IP: that says nothing. */
 export const ATTEMPTS = 5
 

@@ -7,7 +7,6 @@ import type { Readable, Writable } from 'node:stream'
 import type { TestContext } from 'node:test'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { numberFromEnv } from './random.ts'
 import { within } from './waiting.ts'
 
 /** What `--require sockswitch/register` loads, seen from `dist/test/support`. */
@@ -40,7 +39,7 @@ export interface ConnectionReport {
   readonly tcpip: Readonly<Record<string, number>>
 }
 
-const FIRST_LINE_MS = 15_000 * numberFromEnv('SOCKSWITCH_PATIENCE', 1)
+const FIRST_LINE_MS = 15_000
 
 const living = new Set<App>()
 const scratches = new Set<string>()

@@ -1,3 +1,8 @@
+import { numberFromEnv } from './random.ts'
+
+/** So many times longer is waited for what ought to come: on machines that are emulated. */
+export const PATIENCE = numberFromEnv('SOCKSWITCH_PATIENCE', 1)
+
 /** What did not happen in time. */
 export class DeadlineError extends Error {
   override readonly name = 'DeadlineError'
@@ -13,8 +18,8 @@ export async function within<T>(
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
       const subject = typeof what === 'string' ? what : what()
-      reject(new DeadlineError(`Waited ${limitMs} ms in vain for ${subject}`))
-    }, limitMs)
+      reject(new DeadlineError(`Waited ${limitMs * PATIENCE} ms in vain for ${subject}`))
+    }, limitMs * PATIENCE)
   })
   try {
     return await Promise.race([promise, late])
@@ -32,9 +37,10 @@ export async function eventually(
   limitMs: number,
   what: () => string,
 ): Promise<void> {
-  const end = performance.now() + limitMs
+  const end = performance.now() + limitMs * PATIENCE
   while (!(await check())) {
-    if (performance.now() > end) throw new DeadlineError(`Waited ${limitMs} ms in vain for ${what()}`)
+    if (performance.now() > end)
+      throw new DeadlineError(`Waited ${limitMs * PATIENCE} ms in vain for ${what()}`)
     await new Promise((resolve) => setTimeout(resolve, 1))
   }
 }
