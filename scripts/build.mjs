@@ -30,6 +30,7 @@ await build({
 })
 // One file serves --import and --require, so that a process never holds two copies.
 writeFileSync(join(root, 'dist/register.mjs'), "import './register.cjs'\n")
+writeFileSync(join(root, 'dist/register.d.cts'), 'export {}\n')
 
 if (process.argv.includes('--no-native')) process.exit()
 if (process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch)) {
