@@ -21,7 +21,7 @@ if [ "${1:-all}" != one ]; then
       "until $remote run 10.88.2.2 true 2>/dev/null; do sleep 0.2; done
        status=0
        SOCKSWITCH_FABRIC_MACHINES=10.88.1.1,10.88.1.2,\$(cat \$SHARE/device),10.88.2.2 SOCKSWITCH_FABRIC_UNDER_TEST=verbs@10.88.1.1 \
-         SOCKSWITCH_PATIENCE=4 SOCKSWITCH_FABRIC_CONNECTIONS=20 SOCKSWITCH_FABRIC_BYTES=4000000 SOCKSWITCH_FABRIC_STREAM=4000000 \
+         TEST_PATIENCE=4 SOCKSWITCH_FABRIC_CONNECTIONS=20 SOCKSWITCH_FABRIC_BYTES=4000000 SOCKSWITCH_FABRIC_STREAM=4000000 \
          $* dist/test/fabric/hosts.test.js || status=\$?
        timeout 10 $remote stop 10.88.2.2 || true
        exit \$status" \

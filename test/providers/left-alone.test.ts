@@ -6,10 +6,6 @@ import { tcpip } from '../../src/providers/tcpip/index.ts'
 import type { SocketAddress, Status, Stream, TcpipArrival } from '../../src/spi/index.ts'
 import { deferred } from '../support/waiting.ts'
 
-// Those of tests are none of the switch's, which refuses what it does not know.
-for (const name of Object.keys(process.env))
-  if (name.startsWith('SOCKSWITCH')) Reflect.deleteProperty(process.env, name)
-
 test('the face under node:net leaves the sockets of the TCP/IP provider alone', async () => {
   const whole = processSwitch()
   if ('unavailable' in whole) assert.fail(whole.unavailable)

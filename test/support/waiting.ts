@@ -1,7 +1,7 @@
 import { numberFromEnv } from './random.ts'
 
 /** So many times longer is waited for what ought to come: on machines that are emulated. */
-export const PATIENCE = numberFromEnv('SOCKSWITCH_PATIENCE', 1)
+export const PATIENCE = numberFromEnv('TEST_PATIENCE', 1)
 
 /** What did not happen in time. */
 export class DeadlineError extends Error {
