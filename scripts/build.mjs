@@ -1,9 +1,11 @@
-// Builds everything: TypeScript to dist/, the register bundle, and the native addon where it can run.
+// Builds everything: TypeScript to dist/, the register bundle, and the native addons where they can run. `--no-native`: without
+// those. `--arm64`: for Linux arm64, too, with Debian's cross compiler; a package that is packed then serves both.
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-const unknown = process.argv.slice(2).find((word) => word !== '--no-native')
+const options = process.argv.slice(2)
+const unknown = options.find((word) => !['--no-native', '--arm64'].includes(word))
 if (unknown !== undefined) {
   console.error(`Cannot build: unknown option '${unknown}'`)
   process.exit(2)
@@ -11,7 +13,8 @@ if (unknown !== undefined) {
 
 const root = join(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '..')
 const bin = (name) => join(root, 'node_modules', '.bin', name)
-const run = (command, args) => execFileSync(command, args, { cwd: root, stdio: 'inherit' })
+const run = (command, args, environment) =>
+  execFileSync(command, args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...environment } })
 
 run(bin('tsc'), ['-p', '.'])
 
@@ -32,8 +35,19 @@ await build({
 writeFileSync(join(root, 'dist/register.mjs'), "import './register.cjs'\n")
 writeFileSync(join(root, 'dist/register.d.cts'), 'export {}\n')
 
-if (process.argv.includes('--no-native')) process.exit()
+if (options.includes('--no-native')) process.exit()
 if (process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch)) {
+  if (options.includes('--arm64')) {
+    buildAddons('arm64', { CC: 'aarch64-linux-gnu-gcc', CXX: 'aarch64-linux-gnu-g++' })
+  }
+  buildAddons(process.arch)
+} else {
+  console.log(
+    `sockswitch: no native code for ${process.platform}-${process.arch}; every connection stays on TCP/IP`,
+  )
+}
+
+function buildAddons(arch, compilers) {
   // npm says where its own node-gyp is; without npm around, look where npm usually stands.
   const gyp =
     process.env['npm_config_node_gyp'] ??
@@ -41,16 +55,12 @@ if (process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch)) {
   // Node usually comes with its headers; then nothing is downloaded.
   const home = join(process.execPath, '../..')
   const headers = existsSync(join(home, 'include/node/node_api.h')) ? [`--nodedir=${home}`] : []
-  run(process.execPath, [gyp, 'rebuild', '-C', 'native', '--silent', ...headers])
-  const folder = join(root, 'prebuilds', `${process.platform}-${process.arch}`)
+  run(process.execPath, [gyp, 'rebuild', '-C', 'native', '--silent', `--arch=${arch}`, ...headers], compilers)
+  const folder = join(root, 'prebuilds', `linux-${arch}`)
   mkdirSync(folder, { recursive: true })
   // Without libfabric's headers there is no fabric.node, and everything else works.
   for (const name of ['shm.node', 'fabric.node']) {
     const built = join(root, 'native/build/Release', name)
     if (existsSync(built)) copyFileSync(built, join(folder, name))
   }
-} else {
-  console.log(
-    `sockswitch: no native code for ${process.platform}-${process.arch}; every connection stays on TCP/IP`,
-  )
 }

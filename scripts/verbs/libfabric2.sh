@@ -3,6 +3,7 @@
 # a mount namespace of their own. Needs Debian 12, root and busybox-static; nothing is installed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. scripts/support/machine.sh
 CACHE=${SOCKSWITCH_DEBIAN13:-${XDG_CACHE_HOME:-$HOME/.cache}/sockswitch-debian13}
 LIBRARIES=/usr/lib/x86_64-linux-gnu
 PACKAGES='libfabric1 libibverbs1 ibverbs-providers librdmacm1t64 libnl-3-200 libnl-route-3-200 libnuma1 libpsm2-2 libc6 libgcc-s1 libstdc++6'
@@ -12,16 +13,7 @@ case "$*" in
 *) echo "Cannot test with libfabric 2: unknown argument '$1'" >&2 && exit 2 ;;
 esac
 if [ "${1:-}" != bound ]; then
-  if [ ! -d "$CACHE/root" ]; then
-    mkdir -p "$CACHE"/apt/{lists,archives}/partial "$CACHE/packages"
-    echo 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main' >"$CACHE/sources.list"
-    apt=(apt-get -qq -o Dir::Etc::sourcelist="$CACHE/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$CACHE/apt/lists"
-      -o Dir::Cache="$CACHE/apt" -o Dir::State::status=/dev/null -o APT::Sandbox::User=root)
-    "${apt[@]}" update
-    (cd "$CACHE/packages" && "${apt[@]}" download $PACKAGES)
-    for package in "$CACHE"/packages/*.deb; do dpkg -x "$package" "$CACHE/unpacked"; done
-    mv "$CACHE/unpacked" "$CACHE/root"
-  fi
+  unpack_debian trixie amd64 "$CACHE" $PACKAGES
   exec unshare --mount --propagation private bash "$0" bound
 fi
 

@@ -9,6 +9,7 @@
 # the same paths. $SHARE is a folder that both see. Needs Debian and root: packages that are missing are installed, the kernel is
 # only unpacked. The status is the command's; with -2 the first that is not 0.
 set -euo pipefail
+. "$(dirname "$0")/../support/machine.sh"
 MACHINES=1
 if [ "${1:-}" = -2 ]; then MACHINES=2; shift; fi
 CACHE=${SOCKSWITCH_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sockswitch-vm}
@@ -16,68 +17,6 @@ SHARE=$(mktemp -d /tmp/sockswitch-vm.XXXXXX)
 LIMIT_S=${SOCKSWITCH_VM_LIMIT_S:-900}
 BOOT_S=60
 mkdir -p "$CACHE"
-
-install_missing() {
-  local missing=() package
-  for package in qemu-system-x86:qemu-system-x86_64 busybox-static:/bin/busybox cpio:cpio kmod:depmod xz-utils:xz \
-    iproute2:rdma ibverbs-providers:/etc/libibverbs.d/rxe.driver libfabric1:/usr/lib/x86_64-linux-gnu/libfabric.so.1; do
-    command -v "${package#*:}" >/dev/null || [ -e "${package#*:}" ] || missing+=("${package%%:*}")
-  done
-  [ ${#missing[@]} = 0 ] && return
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-}
-
-unpack_kernel() {
-  if ! ls "$CACHE"/boot/vmlinuz-* >/dev/null 2>&1; then
-    (cd "$CACHE" && apt-get update -qq &&
-      apt-get download -qq "$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image-[0-9]/{print $2; exit}')" &&
-      dpkg -x linux-image-*.deb . && rm linux-image-*.deb)
-  fi
-  KERNEL=$(ls "$CACHE"/boot/vmlinuz-*)
-  RELEASE=${KERNEL##*/vmlinuz-}
-  [ -f "$CACHE/lib/modules/$RELEASE/modules.dep" ] || depmod -b "$CACHE" "$RELEASE"
-}
-
-# Busybox and the modules; everything else comes from this machine. Without crc32_generic rxe answers ENOENT.
-make_initrd() {
-  INITRD=$CACHE/initrd-$RELEASE.gz
-  [ -f "$INITRD" ] && [ "$INITRD" -nt "$0" ] && return
-  local root module file name
-  root=$(mktemp -d)
-  mkdir -p "$root"/{bin,modules,proc,sys,dev,host,layer,root}
-  cp /bin/busybox "$root/bin/"
-  for module in virtio_pci virtio_net 9pnet_virtio 9p overlay veth crc32_generic rdma_rxe ib_uverbs rdma_ucm; do
-    modprobe -d "$CACHE" -S "$RELEASE" --show-depends $module 2>/dev/null | awk '$1 == "insmod" { print $2 }' || true
-  done | awk '!seen[$0]++' | while read -r file; do
-    name=$(basename "$file")
-    case $name in
-      *.xz) xz -dc "$file" >"$root/modules/${name%.xz}"; name=${name%.xz} ;;
-      *) cp "$file" "$root/modules/" ;;
-    esac
-    echo "$name" >>"$root/modules/order"
-  done
-  cat >"$root/init" <<'INIT'
-#!/bin/busybox sh
-b=/bin/busybox
-$b mount -t proc proc /proc; $b mount -t sysfs sys /sys; $b mount -t devtmpfs dev /dev
-for m in $($b cat /modules/order); do $b insmod /modules/$m || echo "insmod $m failed"; done
-$b mount -t tmpfs -o size=75% layer /layer; $b mkdir /layer/upper /layer/work
-$b mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,ro,cache=loose root /host
-$b mount -t overlay -o lowerdir=/host,upperdir=/layer/upper,workdir=/layer/work root /root
-for d in proc sys dev; do $b mkdir -p /root/$d; $b mount -o move /$d /root/$d; done
-$b mkdir -p /root/dev/shm /root/dev/pts /root/run /root/tmp
-$b mount -t tmpfs shm /root/dev/shm; $b mount -t devpts pts /root/dev/pts; $b mount -t tmpfs run /root/run
-argument() { $b sed -n "s/.*$1=\([^ ]*\).*/\1/p" /root/proc/cmdline; }
-share=$(argument vmshare)
-$b mkdir -p /root$share
-$b mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=none share /root$share
-exec $b chroot /root /bin/bash $share/machine$(argument vmnumber)
-INIT
-  chmod +x "$root/init"
-  (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$INITRD"
-  rm -rf "$root"
-}
 
 # write_script NUMBER COMMAND: what machine NUMBER does from its start to its end.
 write_script() {
@@ -134,9 +73,13 @@ declare -A MACHINE
 stop() { for pid in "${MACHINE[@]}"; do kill "$pid" 2>/dev/null || true; done; rm -rf "$SHARE"; }
 trap stop EXIT
 
-install_missing
-unpack_kernel
-make_initrd
+install_missing qemu-system-x86:qemu-system-x86_64 busybox-static:/bin/busybox cpio:cpio kmod:depmod xz-utils:xz \
+  iproute2:rdma ibverbs-providers:/etc/libibverbs.d/rxe.driver libfabric1:/usr/lib/x86_64-linux-gnu/libfabric.so.1
+unpack_debian "$(. /etc/os-release && echo "$VERSION_CODENAME")" amd64 "$CACHE" linux-image-amd64
+find_kernel "$CACHE/root"
+INITRD=$CACHE/initrd-$RELEASE.gz
+# Without crc32_generic rxe answers ENOENT.
+make_initrd "$INITRD" "$CACHE/root" /bin/busybox virtio_pci virtio_net 9pnet_virtio 9p overlay veth crc32_generic rdma_rxe ib_uverbs rdma_ucm
 if [ $MACHINES = 2 ]; then
   write_script 1 "$1"; write_script 2 "$2"
 else

@@ -54,7 +54,7 @@ function load<Native>(name: string): Loaded<Native> {
   }
   const remedy = existsSync(join(root, 'scripts', 'build.mjs'))
     ? 'build it with: npm run build'
-    : `install a package that was packed on ${process.platform}-${process.arch}`
+    : `install a package that was built for ${process.platform}-${process.arch}`
   return { reason: `no native code could be loaded; tried ${tried.join(' and ')}; ${remedy}` }
 }
 

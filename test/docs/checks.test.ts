@@ -176,7 +176,9 @@ test('every script and bench refuses an option that it does not know in one line
       .filter((name) => name.endsWith('.js'))
       .map((name) => join('dist', folder, name)),
   )
-  const shells = ['bench', 'libfabric2', 'test'].map((name) => `scripts/verbs/${name}.sh`)
+  const shells = ['arm64', 'verbs/bench', 'verbs/libfabric2', 'verbs/test'].map(
+    (name) => `scripts/${name}.sh`,
+  )
   const all = [...files, 'scripts/ok.mjs', 'scripts/build.mjs', 'scripts/model.mjs', ...shells]
   assert.ok(all.length > 12)
   await Promise.all(
