@@ -35,7 +35,7 @@ async function start(
 
 /** Connects and echoes: which way it went. */
 async function wayTo(client: Program, port: number): Promise<unknown> {
-  const { way, error } = await client.ask('connect', { key: 'a', options: { port } })
+  const { way, error } = await client.connect('a', port)
   assert.equal(error, undefined)
   assert.equal((await client.ask('echo', { key: 'a', bytes: 100_000 }))['error'], undefined)
   await client.ask('close', { key: 'a' })
