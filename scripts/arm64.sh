@@ -19,7 +19,7 @@ TESTS=("$@")
 install_missing qemu-system-arm:qemu-system-aarch64 g++-aarch64-linux-gnu:aarch64-linux-gnu-g++ cpio:cpio kmod:depmod xz-utils:xz
 unpack_debian bookworm arm64 "$CACHE" linux-image-arm64 busybox-static bash coreutils grep procps iproute2 libc6 libgcc-s1 libstdc++6 \
   libtinfo6 libncursesw6 libacl1 libattr1 libselinux1 libpcre2-8-0 libgmp10 libproc2-0 libmnl0 libbsd0 libmd0 libelf1 zlib1g libcap2 \
-  libbpf1 libdb5.3 libxtables12 libfabric1 libibverbs1 ibverbs-providers librdmacm1 libnl-3-200 libnl-route-3-200 libnuma1 \
+  libbpf1 libdb5.3 libxtables12 libfabric1 libatomic1 libibverbs1 ibverbs-providers librdmacm1 libnl-3-200 libnl-route-3-200 libnuma1 \
   python3-minimal python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libffi8 libexpat1 libssl3 liblzma5 libbz2-1.0
 find_kernel "$CACHE/root"
 INITRD=$CACHE/initrd-$RELEASE.gz
