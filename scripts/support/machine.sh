@@ -11,12 +11,14 @@ install_missing() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# unpack_debian SUITE ARCHITECTURE FOLDER PACKAGE...: unpacks packages of Debian into FOLDER/root, once; nothing is installed.
-# `linux-image-ARCHITECTURE` stands for the newest kernel.
+# unpack_debian SUITE ARCHITECTURE FOLDER PACKAGE...: unpacks packages of Debian into FOLDER/root, once for these packages; nothing is
+# installed. `linux-image-ARCHITECTURE` stands for the newest kernel.
 unpack_debian() {
   local suite=$1 architecture=$2 folder=$3 options package packages
   shift 3
-  [ -d "$folder/root" ] && return
+  [ "$(cat "$folder/holds" 2>/dev/null)" = "$suite $*" ] && return
+  # Only what was made here before.
+  [ -e "$folder/sources.list" ] && rm -rf "$folder"/{packages,unpacked,root}
   mkdir -p "$folder"/apt/{lists,archives}/partial "$folder/packages"
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $suite main" >"$folder/sources.list"
   options=(-qq -o APT::Architecture="$architecture" -o APT::Architectures="$architecture" -o Dir::Etc::sourcelist="$folder/sources.list"
@@ -28,6 +30,7 @@ unpack_debian() {
   for package in "$folder"/packages/*.deb; do dpkg -x "$package" "$folder/unpacked"; done
   rm -r "$folder/packages"
   mv "$folder/unpacked" "$folder/root"
+  echo "$suite $*" >"$folder/holds"
 }
 
 # find_kernel FOLDER: sets KERNEL and RELEASE to the kernel below FOLDER, whose modules are indexed.
@@ -42,7 +45,7 @@ find_kernel() {
 make_initrd() {
   local initrd=$1 kernel_root=$2 busybox=$3 root module file name
   shift 3
-  [ -f "$initrd" ] && [ "$initrd" -nt "${BASH_SOURCE[0]}" ] && return
+  [ "$initrd" -nt "${BASH_SOURCE[0]}" ] && [ "$initrd" -nt "$0" ] && return
   root=$(mktemp -d)
   mkdir -p "$root"/{bin,modules,proc,sys,dev,host,layer,root}
   cp "$busybox" "$root/bin/busybox"
